@@ -1,0 +1,22 @@
+//! Names: how a template and its parts become the text of a key or a tag.
+//!
+//! A template is literal text with placeholders, `user:{id}`. Every placeholder is filled by one [`KeyPart`], and what a part
+//! writes holds only letters, digits, `-`, `.`, `_`, `~` and percent escapes. So long as two placeholders have one other
+//! character between them, different parts give different texts: [`Template`] refuses templates where they have not.
+//!
+//! - A name is its text: the literal `user:7` and `user:{id}` with 7 are one name.
+//! - A [`Name`] is what a store sees: the text itself where it is plain and at most [`Name::LONGEST`] bytes, and a hash of it where not.
+
+mod name;
+mod part;
+mod template;
+
+pub(crate) use name::Name;
+pub use part::KeyPart;
+pub use part::KeyWriter;
+pub use part::TypeKey;
+pub use part::type_key;
+pub(crate) use template::Template;
+
+/// The text of a name while it is being written: on the stack for as long as it is short.
+pub(crate) type Text = smallvec::SmallVec<[u8; 96]>;

@@ -1,0 +1,84 @@
+//! A name as a store sees it.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// The name of an entry or a tag: short, printable, and free of braces and blanks.
+///
+/// Text that is so already stays as it is, and can be read in the store. Anything else becomes `#` and 40 hexadecimal
+/// digits of its BLAKE3 hash (160 bits), which is the same in every release and on every platform. Plain text that begins with `#` is
+/// hashed too, so no text can pose as the hash of another.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Name(Arc<str>);
+
+impl Name {
+    /// The longest text that is not hashed, in bytes.
+    pub(crate) const LONGEST: usize = 200;
+
+    /// The name of `text`.
+    pub(crate) fn new(text: &[u8]) -> Self {
+        match plain(text) {
+            Some(text) => Self(text.into()),
+            None => Self(hashed(text).into()),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// `text` itself, if it may stand in a store as it is.
+pub(crate) fn plain(text: &[u8]) -> Option<&str> {
+    let fits = text.len() <= Name::LONGEST && text.first() != Some(&b'#');
+    let plain = fits && text.iter().all(|&byte| byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}'));
+    if plain { std::str::from_utf8(text).ok() } else { None }
+}
+
+fn hashed(text: &[u8]) -> String {
+    let hash = blake3::hash(text).to_hex();
+    format!("#{}", &hash[..40])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_plain_text_stays_readable() {
+        assert_eq!(Name::new(b"user:7|de-DE~%20").as_str(), "user:7|de-DE~%20");
+    }
+
+    #[test]
+    fn anything_else_is_hashed_the_same_in_every_release() {
+        let long = "x".repeat(201);
+        assert_eq!(Name::new(long.as_bytes()).as_str(), format!("#{}", &blake3::hash(long.as_bytes()).to_hex()[..40]));
+        assert_eq!(Name::new(b"a b").as_str(), "#c95e5a48e784bd89e908893ff0a228fc91d2f1f9");
+        for odd in ["", " ", "a{b", "a}b", "caf\u{e9}", "line\nline", "#x"] {
+            let name = Name::new(odd.as_bytes());
+            assert!(
+                odd.is_empty() || (name.as_str().starts_with('#') && name.as_str().len() == 41),
+                "{odd:?} became {name:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn text_cannot_pose_as_a_hash() {
+        let hash = Name::new(b"a b");
+        assert_ne!(Name::new(hash.as_str().as_bytes()), hash);
+    }
+}

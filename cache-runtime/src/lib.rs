@@ -1,0 +1,38 @@
+//! Cache-aside for async functions that never serves what was invalidated.
+
+// The path that an expansion names, so that the attributes also work in here.
+extern crate self as cache_runtime;
+
+mod cache;
+mod entry;
+mod invalidation;
+mod key;
+mod outcome;
+mod policy;
+mod site;
+
+pub use cache_macros::cached;
+pub use cache_macros::invalidates;
+
+pub use crate::cache::Cache;
+pub use crate::cache::global;
+pub use crate::entry::Entry;
+pub use crate::invalidation::Invalidation;
+pub use crate::invalidation::Mode;
+pub use crate::key::KeyPart;
+pub use crate::key::KeyWriter;
+pub use crate::key::TypeKey;
+pub use crate::key::type_key;
+pub use crate::outcome::Cacheable;
+pub use crate::outcome::Fallible;
+pub use crate::outcome::FallibleOptional;
+pub use crate::outcome::Optional;
+pub use crate::outcome::Outcome;
+pub use crate::outcome::Plain;
+pub use crate::outcome::Returns;
+pub use crate::outcome::ReturnsAny;
+pub use crate::outcome::ReturnsResult;
+pub use crate::outcome::returns;
+pub use crate::policy::TimeToLive;
+pub use crate::policy::Unset;
+pub use crate::site::Site;

@@ -1,0 +1,166 @@
+//! One `static` for every annotated function.
+
+use std::panic::Location;
+use std::sync::atomic::AtomicUsize;
+
+use crate::key::KeyPart;
+use crate::key::Template;
+use crate::key::Text;
+
+/// What is known of an annotated function when the program is compiled: its name, its templates, its place in the source.
+///
+/// It is a `static`, built by `const` setters. A malformed template fails the build.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::Site;
+///
+/// static USER: Site = Site::cached("shop::users", "user").key("user:{id}").tags(&["users", "tenant:{tenant}"]);
+/// static RENAME: Site = Site::invalidates("shop::users", "rename").keys(&["user:{id}"]).tags(&["users"]);
+/// # let _ = (&USER, &RENAME);
+/// ```
+#[derive(Debug)]
+pub struct Site {
+    module: &'static str,
+    function: &'static str,
+    keys: Templates,
+    tags: Templates,
+    place: &'static Location<'static>,
+    /// The place of this site's counters in every cache, plus one; zero until it is first used.
+    pub(crate) index: AtomicUsize,
+}
+
+/// Up to [`Templates::MOST`] checked templates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Templates {
+    list: [Option<Template>; Self::MOST],
+    dynamic: bool,
+}
+
+impl Templates {
+    /// The most keys, and the most tags, that one attribute takes.
+    pub(crate) const MOST: usize = 16;
+
+    const NONE: Self = Self { list: [None; Self::MOST], dynamic: false };
+
+    const fn new(texts: &[&'static str]) -> Self {
+        assert!(
+            texts.len() <= Self::MOST,
+            "more than 16 keys or tags in one attribute; repeat the attribute, or use broader tags"
+        );
+        let mut templates = Self::NONE;
+        let mut at = 0;
+        while at < texts.len() {
+            let template = Template::new(texts[at]);
+            templates.dynamic = templates.dynamic || template.placeholders() > 0;
+            templates.list[at] = Some(template);
+            at += 1;
+        }
+        templates
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Template> {
+        self.list.iter().map_while(Option::as_ref)
+    }
+
+    /// Whether one of them has a placeholder.
+    pub(crate) fn are_dynamic(&self) -> bool {
+        self.dynamic
+    }
+
+    /// Writes them to `out`, a NUL after each, with `parts` dealt to their placeholders in order.
+    pub(crate) fn render(&self, mut parts: &[&dyn KeyPart], out: &mut Text) {
+        for template in self.iter() {
+            let (mine, rest) = parts.split_at(template.placeholders().min(parts.len()));
+            template.render(mine, out);
+            out.push(0);
+            parts = rest;
+        }
+    }
+
+    /// How many parts all of them take together.
+    pub(crate) fn placeholders(&self) -> usize {
+        self.iter().map(Template::placeholders).sum()
+    }
+}
+
+impl Site {
+    /// A function whose results are cached. Its name is `module` and `function` together.
+    #[track_caller]
+    #[must_use]
+    pub const fn cached(module: &'static str, function: &'static str) -> Self {
+        Self::new(module, function)
+    }
+
+    /// A function that makes entries stale.
+    #[track_caller]
+    #[must_use]
+    pub const fn invalidates(module: &'static str, function: &'static str) -> Self {
+        Self::new(module, function)
+    }
+
+    /// The template of the key, such as `user:{id}`. Without one, the key is the function's name and its parts.
+    #[must_use]
+    pub const fn key(self, template: &'static str) -> Self {
+        self.keys(&[template])
+    }
+
+    /// The templates of the keys that a mutator invalidates.
+    #[must_use]
+    pub const fn keys(mut self, templates: &[&'static str]) -> Self {
+        self.keys = Templates::new(templates);
+        self
+    }
+
+    /// The templates of the tags.
+    #[must_use]
+    pub const fn tags(mut self, templates: &[&'static str]) -> Self {
+        self.tags = Templates::new(templates);
+        self
+    }
+
+    /// The module of the function.
+    pub const fn module(&self) -> &'static str {
+        self.module
+    }
+
+    /// The name of the function.
+    pub const fn function(&self) -> &'static str {
+        self.function
+    }
+
+    /// The file of the function.
+    pub const fn file(&self) -> &'static str {
+        self.place.file()
+    }
+
+    /// The line of the function in its file.
+    pub const fn line(&self) -> u32 {
+        self.place.line()
+    }
+
+    pub(crate) fn key_template(&self) -> Option<&Template> {
+        self.keys.iter().next()
+    }
+
+    pub(crate) fn key_templates(&self) -> &Templates {
+        &self.keys
+    }
+
+    pub(crate) fn tag_templates(&self) -> &Templates {
+        &self.tags
+    }
+
+    #[track_caller]
+    const fn new(module: &'static str, function: &'static str) -> Self {
+        Self {
+            module,
+            function,
+            keys: Templates::NONE,
+            tags: Templates::NONE,
+            place: Location::caller(),
+            index: AtomicUsize::new(0),
+        }
+    }
+}

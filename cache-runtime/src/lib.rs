@@ -5,11 +5,14 @@ extern crate self as cache_runtime;
 
 mod cache;
 mod entry;
+mod envelope;
 mod invalidation;
 mod key;
 mod outcome;
 mod policy;
 mod site;
+mod store;
+mod token;
 
 pub use cache_macros::cached;
 pub use cache_macros::invalidates;

@@ -24,6 +24,13 @@ impl Name {
         }
     }
 
+    /// The name that was stored as `text`, or `None` if no name is written so.
+    pub(crate) fn stored(text: &[u8]) -> Option<Self> {
+        let hashed = text.len() == 41 && text[0] == b'#' && text[1..].iter().all(u8::is_ascii_hexdigit);
+        let text = if hashed { std::str::from_utf8(text).ok() } else { plain(text) };
+        text.map(|text| Self(text.into()))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

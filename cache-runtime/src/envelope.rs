@@ -1,0 +1,319 @@
+//! An entry as it is stored, and as bytes that are not trusted.
+//!
+//! ```text
+//! magic "cr"  format u8  flags u8  key digest 16  schema u64  version u32  created u64 (ms)  ttl u64 (ms)  load u32 (ms)
+//! dependencies u16, each: kind u8 ('t' tag, 'k' key)  name length u8  name  token 16
+//! payload length u32  checksum u64 (XXH3 over all the rest)  payload
+//! ```
+//!
+//! Numbers are little-endian. The payload comes last and as it is, so JSON stays readable in the store. Whatever is off by a bit, a byte or a
+//! length is [`Unreadable`], never a panic and never a value.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::key::Name;
+use crate::token::Dependency;
+use crate::token::Register;
+use crate::token::Token;
+
+/// What is known of a stored value without decoding it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Which type the value has.
+    pub(crate) schema: u64,
+    /// Which version of the type its author says it has.
+    pub(crate) version: u32,
+    /// When its load began, in milliseconds since the Unix epoch.
+    pub(crate) created: u64,
+    /// For how long from then it may be served.
+    pub(crate) ttl: Duration,
+    /// How long its load took.
+    pub(crate) load: Duration,
+    /// Its own tags and everything it inherited, as they were before the load.
+    pub(crate) dependencies: Vec<Dependency>,
+}
+
+/// An entry: a header and a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) header: Header,
+    pub(crate) payload: Payload,
+}
+
+/// A value, decoded or not.
+#[derive(Clone)]
+pub(crate) enum Payload {
+    Value(Arc<dyn Any + Send + Sync>),
+    Bytes(Bytes),
+}
+
+/// Why bytes are no entry of this key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("not an entry of this format")]
+    Format,
+    #[error("cut short, or longer than it says")]
+    Length,
+    #[error("the checksum does not match")]
+    Checksum,
+    #[error("an entry of another key")]
+    Key,
+}
+
+const MAGIC: &[u8; 2] = b"cr";
+const FORMAT: u8 = 1;
+/// Everything before the dependencies.
+const FIXED: usize = 2 + 1 + 1 + 16 + 8 + 4 + 8 + 8 + 4 + 2;
+const CHECKSUM: usize = 8;
+
+impl Header {
+    /// Appends the entry of `key` with the payload that `encode` appends.
+    ///
+    /// # Errors
+    ///
+    /// Those of `encode`, and [`Unreadable::Length`] when a count or a length does not fit its field.
+    pub(crate) fn encode<E: From<Unreadable>>(
+        &self,
+        key: &Name,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<Vec<u8>, E> {
+        let mut out = Vec::with_capacity(FIXED + 64 * self.dependencies.len() + 512);
+        self.put_fixed(key, &mut out)?;
+        for dependency in &self.dependencies {
+            put_dependency(dependency, &mut out)?;
+        }
+        let length_at = out.len();
+        out.extend_from_slice(&[0; 4 + CHECKSUM]);
+        let payload_at = out.len();
+        encode(&mut out)?;
+        let length = u32::try_from(out.len() - payload_at).map_err(|_| Unreadable::Length)?;
+        out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+        let checksum = checksum(&out[..length_at + 4], &out[payload_at..]);
+        out[length_at + 4..payload_at].copy_from_slice(&checksum.to_le_bytes());
+        Ok(out)
+    }
+
+    fn put_fixed(&self, key: &Name, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+        let dependencies = u16::try_from(self.dependencies.len()).map_err(|_| Unreadable::Length)?;
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&[FORMAT, 0]);
+        out.extend_from_slice(&digest(key).to_le_bytes());
+        out.extend_from_slice(&self.schema.to_le_bytes());
+        out.extend_from_slice(&self.version.to_le_bytes());
+        out.extend_from_slice(&self.created.to_le_bytes());
+        out.extend_from_slice(&millis(self.ttl).to_le_bytes());
+        out.extend_from_slice(&u32::try_from(self.load.as_millis()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(&dependencies.to_le_bytes());
+        Ok(())
+    }
+}
+
+impl Stored {
+    /// Reads the entry of `key` from bytes of any origin.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`], which says what was off first.
+    pub(crate) fn decode(key: &Name, bytes: &Bytes) -> Result<Self, Unreadable> {
+        let mut reader = Reader { bytes, at: 0 };
+        if reader.take::<2>()? != *MAGIC || reader.take::<1>()? != [FORMAT] || reader.take::<1>()? != [0] {
+            return Err(Unreadable::Format);
+        }
+        let of_key = u128::from_le_bytes(reader.take()?);
+        let mut header = Header {
+            schema: u64::from_le_bytes(reader.take()?),
+            version: u32::from_le_bytes(reader.take()?),
+            created: u64::from_le_bytes(reader.take()?),
+            ttl: Duration::from_millis(u64::from_le_bytes(reader.take()?)),
+            load: Duration::from_millis(u32::from_le_bytes(reader.take()?).into()),
+            dependencies: Vec::new(),
+        };
+        for _ in 0..u16::from_le_bytes(reader.take()?) {
+            header.dependencies.push(reader.dependency()?);
+        }
+        let payload = reader.payload()?;
+        if of_key != digest(key) {
+            return Err(Unreadable::Key);
+        }
+        Ok(Self { header, payload: Payload::Bytes(payload) })
+    }
+}
+
+/// Reads forward, and never past the end.
+struct Reader<'a> {
+    bytes: &'a Bytes,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn slice(&mut self, length: usize) -> Result<&[u8], Unreadable> {
+        let end = self.at.checked_add(length).ok_or(Unreadable::Length)?;
+        let slice = self.bytes.get(self.at..end).ok_or(Unreadable::Length)?;
+        self.at = end;
+        Ok(slice)
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
+        self.slice(N)?.try_into().map_err(|_| Unreadable::Length)
+    }
+
+    fn dependency(&mut self) -> Result<Dependency, Unreadable> {
+        let [kind] = self.take()?;
+        let [length] = self.take()?;
+        let name = Name::stored(self.slice(length.into())?).ok_or(Unreadable::Format)?;
+        let token = Token(u128::from_le_bytes(self.take()?));
+        let register = match kind {
+            b't' => Register::Tag(name),
+            b'k' => Register::Key(name),
+            _ => return Err(Unreadable::Format),
+        };
+        Ok(Dependency { register, token })
+    }
+
+    /// The rest, if it is as long as it says and nothing in front of it or in it was changed.
+    fn payload(&mut self) -> Result<Bytes, Unreadable> {
+        let length = u32::from_le_bytes(self.take()?);
+        let header = &self.bytes[..self.at];
+        let expected = u64::from_le_bytes(self.take()?);
+        let payload = self.bytes.slice(self.at..);
+        if usize::try_from(length) != Ok(payload.len()) {
+            return Err(Unreadable::Length);
+        }
+        if checksum(header, &payload) != expected {
+            return Err(Unreadable::Checksum);
+        }
+        Ok(payload)
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("Value"),
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+        }
+    }
+}
+
+fn put_dependency(dependency: &Dependency, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    let (kind, name) = match &dependency.register {
+        Register::Tag(name) => (b't', name.as_str()),
+        Register::Key(name) => (b'k', name.as_str()),
+    };
+    out.push(kind);
+    out.push(u8::try_from(name.len()).map_err(|_| Unreadable::Length)?);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(&dependency.token.0.to_le_bytes());
+    Ok(())
+}
+
+fn digest(key: &Name) -> u128 {
+    xxh3_128(key.as_str().as_bytes())
+}
+
+fn checksum(header: &[u8], payload: &[u8]) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(header);
+    hash.update(payload);
+    hash.digest()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn dependencies() -> impl Strategy<Value = Vec<Dependency>> {
+        let one = (any::<bool>(), "[a-z:]{1,200}", any::<u128>()).prop_map(|(tag, name, token)| {
+            let name = Name::new(name.as_bytes());
+            let register = if tag { Register::Tag(name) } else { Register::Key(name) };
+            Dependency { register, token: Token(token) }
+        });
+        vec(one, 0..8)
+    }
+
+    fn headers() -> impl Strategy<Value = Header> {
+        let numbers = (any::<u64>(), any::<u32>(), any::<u64>(), any::<u64>(), any::<u32>());
+        (numbers, dependencies()).prop_map(|((schema, version, created, ttl, load), dependencies)| Header {
+            schema,
+            version,
+            created,
+            ttl: Duration::from_millis(ttl),
+            load: Duration::from_millis(load.into()),
+            dependencies,
+        })
+    }
+
+    fn encoded(header: &Header, key: &Name, payload: &[u8]) -> Vec<u8> {
+        let put = |out: &mut Vec<u8>| {
+            out.extend_from_slice(payload);
+            Ok::<(), Unreadable>(())
+        };
+        header.encode(key, put).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stored_is_read_again(header in headers(), payload in vec(any::<u8>(), 0..300)) {
+            let key = Name::new(b"user:7");
+            let bytes = Bytes::from(encoded(&header, &key, &payload));
+            let stored = Stored::decode(&key, &bytes).unwrap();
+            prop_assert_eq!(stored.header, header);
+            prop_assert!(matches!(stored.payload, Payload::Bytes(read) if read == payload));
+        }
+
+        #[test]
+        fn a_changed_byte_is_never_a_value(
+            header in headers(), payload in vec(any::<u8>(), 0..100), at in any::<prop::sample::Index>(), flip in 1..=255_u8,
+        ) {
+            let key = Name::new(b"user:7");
+            let mut bytes = encoded(&header, &key, &payload);
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            prop_assert!(Stored::decode(&key, &bytes.into()).is_err());
+        }
+
+        #[test]
+        fn cut_or_padded_bytes_are_never_a_value(header in headers(), cut in any::<prop::sample::Index>(), pad in 1..9_usize) {
+            let key = Name::new(b"user:7");
+            let bytes = encoded(&header, &key, b"{}");
+            let short = bytes[..cut.index(bytes.len())].to_vec();
+            let long = [bytes, vec![0; pad]].concat();
+            prop_assert!(Stored::decode(&key, &short.into()).is_err());
+            prop_assert!(Stored::decode(&key, &long.into()).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in vec(any::<u8>(), 0..400), framed in any::<bool>()) {
+            let bytes = if framed { [b"cr\x01\x00".to_vec(), bytes].concat() } else { bytes };
+            prop_assert!(Stored::decode(&Name::new(b"user:7"), &bytes.into()).is_err());
+        }
+    }
+
+    #[test]
+    fn an_entry_moved_to_another_key_is_no_entry() {
+        let header = Header {
+            schema: 1,
+            version: 0,
+            created: 0,
+            ttl: Duration::from_secs(1),
+            load: Duration::ZERO,
+            dependencies: Vec::new(),
+        };
+        let bytes = Bytes::from(encoded(&header, &Name::new(b"user:7"), b"{}"));
+        assert_eq!(Stored::decode(&Name::new(b"user:8"), &bytes).unwrap_err(), Unreadable::Key);
+    }
+}

@@ -1,0 +1,198 @@
+//! What the protocol asks of a store.
+//!
+//! A store keeps, for each key, an *entry*, a *lease* and a *key token*; for each tag a *token*. Everything expires by itself, anything may be evicted at any
+//! time, and what is gone costs a miss and nothing else. A store moves blobs and compares ids: it knows nothing of codecs, policies or types.
+//!
+//! # What every store keeps to
+//!
+//! - A token, once gone, never comes back: a register that is [`Absent`](State::Absent) gets a new random one.
+//! - A [`fill`](Store::fill) is accepted only while the key's lease slot holds that very lease, in one atomic step.
+//! - A key is [`revoke`](Store::revoke)d in one atomic step, or in the order lease, entry, key token.
+//! - A mark's token is new at every [`mark`](Store::mark) and every [`revoke`](Store::revoke) that leaves other marks standing; renewing a mark keeps it.
+//! - A command that is delivered twice, or late, does no harm.
+//! - Every reply comes within the store's deadline.
+//!
+//! `conformance` holds the same as tests, which every store runs.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::envelope::Stored;
+use crate::key::Name;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+use crate::token::Register;
+use crate::token::State;
+use crate::token::Token;
+
+/// A store of entries, leases and tokens.
+pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
+    /// What it keeps: encoded bytes, or values as they are.
+    fn keeps(&self) -> Keeps;
+
+    /// Reads entries and registers, all in one round trip.
+    ///
+    /// The states are those at one moment after the call, each on its own; nothing has to be atomic across them, but an entry is
+    /// read no later than the registers of the same [`Read`].
+    fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>>;
+
+    /// Creates the tokens that are missing, and takes a lease if one is asked for; one round trip.
+    ///
+    /// Asking again with a lease that is already held wins again.
+    fn begin(&self, begin: Begin) -> Reply<'_, Begun>;
+
+    /// Extends a lease that is still held, says whether it is, and notes the generation of what its load captured.
+    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool>;
+
+    /// Gives up a lease; does nothing if it is not held.
+    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()>;
+
+    /// Stores an entry and ends the lease, if the lease is still held; says whether it was.
+    fn fill(&self, fill: Fill) -> Reply<'_, bool>;
+
+    /// Marks everything in `targets` as being mutated: tags and lease slots hold the mark, entries and key tokens are gone.
+    ///
+    /// Other mutations' marks stay. With `renew`, a mark of that id that still stands only lives longer, its token unchanged; where it is lost it is placed anew.
+    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()>;
+
+    /// Invalidates everything in `targets`, and takes `ended` off the marks. Marks of other mutations stay, under a new token.
+    fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()>;
+}
+
+/// The reply of a store.
+pub(crate) type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// What a store keeps under a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Keeps {
+    /// Encoded bytes, outside of this process.
+    Bytes,
+    /// Decoded values, in this process; leases and marks die with it.
+    Values,
+}
+
+/// An entry, opaque to the store.
+#[derive(Clone, Debug)]
+pub(crate) enum Blob {
+    Bytes(Bytes),
+    Value(Arc<Stored>),
+}
+
+/// What to read for one key.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Read {
+    pub(crate) entry: Option<Name>,
+    pub(crate) registers: Vec<Register>,
+}
+
+/// What was read: the entry, and the states of the registers in the order they were asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    pub(crate) entry: Option<Blob>,
+    pub(crate) states: Vec<State>,
+}
+
+/// What a load needs before it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Begin {
+    /// The lease to take, or `None` to only create tokens.
+    pub(crate) lease: Option<LeaseRequest>,
+    pub(crate) registers: Vec<Register>,
+    /// How long tokens live that are created here.
+    pub(crate) token_life: Duration,
+}
+
+/// A lease to take.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseRequest {
+    pub(crate) key: Name,
+    pub(crate) id: LeaseId,
+    /// The generation of what was captured, if all of it was there to capture.
+    pub(crate) generation: Option<Generation>,
+    pub(crate) life: Duration,
+    pub(crate) steal: Steal,
+}
+
+/// Whose lease may be taken away. A mark is never taken away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Steal {
+    Nobodys,
+    /// This one's, whose load was seen to be out of date.
+    From(LeaseId),
+    Anybodys,
+}
+
+/// What a load has in hand.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    pub(crate) states: Vec<State>,
+    pub(crate) lease: Option<LeaseState>,
+}
+
+/// How a request for a lease went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LeaseState {
+    Won,
+    /// Another fill holds it.
+    Held {
+        id: LeaseId,
+        generation: Option<Generation>,
+    },
+    /// A mutation of the key is running.
+    Marked {
+        token: Token,
+        strict: bool,
+    },
+}
+
+/// An entry to store.
+#[derive(Clone, Debug)]
+pub(crate) struct Fill {
+    pub(crate) key: Name,
+    pub(crate) lease: LeaseId,
+    pub(crate) blob: Blob,
+    pub(crate) life: Duration,
+    /// Registers whose tokens shall live at least `token_life` from now.
+    pub(crate) touch: Vec<Register>,
+    pub(crate) token_life: Duration,
+}
+
+/// What a mutation makes stale.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Targets {
+    pub(crate) keys: Vec<Name>,
+    pub(crate) tags: Vec<Name>,
+}
+
+/// The mark of a running mutation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mark {
+    pub(crate) id: MarkId,
+    pub(crate) life: Duration,
+    /// Whether fills and joins are forbidden meanwhile.
+    pub(crate) strict: bool,
+    /// Whether it stands already and shall live longer.
+    pub(crate) renew: bool,
+}
+
+/// Why a store gave no answer. On the read path it means a miss.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// It did not answer, or not in time; the command may have run.
+    #[error("the store is away: {0}")]
+    Away(String),
+    /// It answered with an error.
+    #[error("the store refused: {0}")]
+    Refused(String),
+}
+
+impl Targets {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.tags.is_empty()
+    }
+}

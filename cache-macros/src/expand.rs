@@ -167,11 +167,9 @@ impl Function {
         if unnamed || matches!(self.item.signature.output, ReturnType::Default) {
             return body.clone();
         }
-        let result = Ident::new("result", span);
         let edge = quote_spanned! {span=>
             if false {
-                let #result: #output = loop {};
-                return #result;
+                return ::core::option::Option::<#output>::None.unwrap();
             }
         };
         quote!(#edge #body)

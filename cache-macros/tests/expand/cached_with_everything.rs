@@ -34,8 +34,7 @@ where
     entry
         .get_or_load(async move {
             if false {
-                let result: Option<Token> = loop {};
-                return result;
+                return ::core::option::Option::<Option<Token>>::None.unwrap();
             }
             self.load(query, N).await
         })

@@ -28,8 +28,7 @@ async fn pages<T: Kind, const N: usize>(
     entry
         .get_or_load(async move {
             if false {
-                let result: Vec<Page> = loop {};
-                return result;
+                return ::core::option::Option::<Vec<Page>>::None.unwrap();
             }
             db.pages::<T>(from, to).await
         })

@@ -196,3 +196,6 @@ impl Targets {
         self.keys.is_empty() && self.tags.is_empty()
     }
 }
+
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod model;

@@ -198,4 +198,6 @@ impl Targets {
 }
 
 #[cfg(any(test, feature = "sim"))]
+pub(crate) mod conformance;
+#[cfg(any(test, feature = "sim"))]
 pub(crate) mod model;

@@ -385,3 +385,139 @@ fn last(standing: &[Standing]) -> u64 {
 fn after(now: u64, life: Duration) -> u64 {
     now.saturating_add(u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::Mutex;
+    use std::sync::MutexGuard;
+    use std::sync::PoisonError;
+
+    use super::*;
+    use crate::store::Keeps;
+    use crate::store::Reply;
+    use crate::store::Store;
+    use crate::store::StoreError;
+    use crate::store::conformance;
+    use crate::store::conformance::Subject;
+    use crate::store::conformance::Waiting;
+
+    /// The model and a clock that stands still.
+    #[derive(Clone, Debug)]
+    struct Held(Arc<Mutex<(Model, u64)>>);
+
+    impl Held {
+        fn new(broken: Broken) -> Self {
+            let mut model = Model::new(rand::random);
+            model.broken = broken;
+            Self(Arc::new(Mutex::new((model, 1_000_000))))
+        }
+
+        fn lock(&self) -> MutexGuard<'_, (Model, u64)> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        fn reply<T: Send + 'static>(&self, run: impl FnOnce(&mut Model, u64) -> T) -> Reply<'_, T> {
+            let (model, now) = &mut *self.lock();
+            let reply = Ok::<T, StoreError>(run(model, *now));
+            Box::pin(std::future::ready(reply))
+        }
+    }
+
+    impl Store for Held {
+        fn keeps(&self) -> Keeps {
+            Keeps::Bytes
+        }
+
+        fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
+            self.reply(|model, now| reads.iter().map(|read| model.read(now, read)).collect())
+        }
+
+        fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
+            self.reply(|model, now| model.begin(now, &begin))
+        }
+
+        fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
+            self.reply(|model, now| model.renew(now, &key, lease, generation, life))
+        }
+
+        fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
+            self.reply(|model, now| model.release(now, &key, lease))
+        }
+
+        fn fill(&self, fill: Fill) -> Reply<'_, bool> {
+            self.reply(|model, now| model.fill(now, &fill))
+        }
+
+        fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
+            self.reply(|model, now| model.mark(now, &targets, &mark))
+        }
+
+        fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
+            self.reply(|model, now| model.revoke(now, &targets, ended))
+        }
+    }
+
+    impl Subject for Held {
+        fn store(&self) -> Arc<dyn Store> {
+            Arc::new(self.clone())
+        }
+
+        fn advance(&self, by: Duration) -> Waiting<'_> {
+            self.lock().1 += u64::try_from(by.as_millis()).unwrap();
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    async fn laws_broken_by(broken: Broken) -> Vec<&'static str> {
+        conformance::breaches(&Held::new(broken)).await.into_iter().map(|breach| breach.law).collect()
+    }
+
+    #[tokio::test]
+    async fn the_model_conforms() {
+        conformance::all(&Held::new(Broken::default())).await;
+    }
+
+    #[tokio::test]
+    async fn a_fill_without_a_look_at_the_lease_is_found() {
+        let laws = laws_broken_by(Broken { unfenced_fill: true, ..Broken::default() }).await;
+        assert!(laws.contains(&"a fill after a revocation is refused"), "{laws:?}");
+    }
+
+    #[tokio::test]
+    async fn counters_are_found() {
+        let laws = laws_broken_by(Broken { counter_tokens: true, ..Broken::default() }).await;
+        assert!(laws.contains(&"an expired token never returns"), "{laws:?}");
+    }
+
+    #[tokio::test]
+    async fn a_mark_token_that_repeats_is_found() {
+        let laws = laws_broken_by(Broken { repeating_mark_token: true, ..Broken::default() }).await;
+        assert!(laws.contains(&"the same marks again have another token"), "{laws:?}");
+    }
+
+    #[test]
+    fn steps_of_a_revocation_begin_with_the_lease_unless_broken() {
+        let targets = Targets { keys: vec![Name::new(b"k")], tags: Vec::new() };
+        let mut model = Model::new(rand::random);
+        let slots = |model: &Model| model.revoke_steps(&targets, None).into_iter().map(|step| step.slot).collect();
+        let key = || Name::new(b"k");
+        let right: Vec<Slot> = slots(&model);
+        assert_eq!(right, [Slot::Lease(key()), Slot::Entry(key()), Slot::KeyToken(key())]);
+        model.broken.entry_first = true;
+        let wrong: Vec<Slot> = slots(&model);
+        assert_eq!(wrong, [Slot::Entry(key()), Slot::Lease(key()), Slot::KeyToken(key())]);
+    }
+
+    #[test]
+    fn marks_of_one_slot_are_bounded() {
+        let targets = Targets { keys: Vec::new(), tags: vec![Name::new(b"t")] };
+        let mut model = Model::new(rand::random);
+        for id in 0..1000 {
+            let mark = Mark { id: MarkId(id), life: Duration::from_secs(3), strict: false, renew: false };
+            model.mark(0, &targets, &mark);
+        }
+        let slot = Slot::Tag(Name::new(b"t"));
+        assert!(matches!(&model.slots[&slot].value, Value::Marks(marks) if marks.standing.len() <= MOST_MARKS));
+    }
+}

@@ -201,3 +201,5 @@ impl Targets {
 pub(crate) mod conformance;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod model;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;

@@ -40,8 +40,9 @@ pub(crate) struct Args {
     pub(crate) cache: Option<Expr>,
     pub(crate) in_transaction: bool,
     pub(crate) runtime: Option<Path>,
-    /// The names seen so far, known or not.
     given: Vec<String>,
+    /// What the unknown ones were most likely meant to be.
+    meant: Vec<String>,
 }
 
 impl Args {
@@ -65,20 +66,24 @@ impl Args {
         args
     }
 
-    /// Whether an argument of this name was written, well or not.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.given.iter().any(|given| given == name)
+    /// Whether `name` was attempted, so that it is not missing: a mistake in it is reported already.
+    pub(crate) fn attempts(&self, name: &str) -> bool {
+        self.given.iter().chain(&self.meant).any(|attempted| attempted == name)
     }
 
     fn parse_one(&mut self, input: ParseStream<'_>, known: &[&str], errors: &mut Errors) -> syn::Result<()> {
         let Ok(name) = input.call(Ident::parse_any) else {
-            return Err(input.error(format!("expected an argument, such as `{}`", example(known[0]))));
+            let likely = known.first().copied().unwrap_or_default();
+            self.meant.push(likely.to_owned());
+            return Err(input.error(format!("expected an argument, such as `{}`", example(likely))));
         };
         let text = name.to_string();
         if !known.contains(&text.as_str()) {
-            return Err(unknown(&name, known));
+            let meant = suggest::nearest(&text, known.iter().copied());
+            self.meant.extend(meant.map(str::to_owned));
+            return Err(unknown(&name, meant, known));
         }
-        if self.has(&text) {
+        if self.given.contains(&text) {
             return Err(syn::Error::new_spanned(&name, format!("`{name}` is given twice; keep one")));
         }
         self.given.push(text);
@@ -139,12 +144,10 @@ pub(crate) fn ungrouped(expression: &Expr) -> &Expr {
     }
 }
 
-fn unknown(name: &Ident, known: &[&str]) -> syn::Error {
-    let text = name.to_string();
-    let meant = suggest::nearest(&text, known.iter().copied());
+fn unknown(name: &Ident, meant: Option<&str>, known: &[&str]) -> syn::Error {
     let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
     let expected = suggest::list(known.iter().copied(), "or");
-    syn::Error::new_spanned(name, format!("unknown argument `{text}`; expected {expected}{meant}"))
+    syn::Error::new_spanned(name, format!("unknown argument `{name}`; expected {expected}{meant}"))
 }
 
 fn misshapen(name: &Ident, error: syn::Error) -> syn::Error {

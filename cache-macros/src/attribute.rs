@@ -9,6 +9,7 @@ use syn::Ident;
 use syn::Lit;
 use syn::LitStr;
 use syn::Path;
+use syn::Type;
 use syn::UnOp;
 
 use crate::args;
@@ -70,12 +71,10 @@ impl Cached {
         let mut args = Args::parse(args, args::CACHED, &mut errors);
         let ttl = Ttl::parse(&mut args, &mut errors);
         let jitter = args.jitter.take().and_then(|jitter| errors.check(share(jitter)));
-        let Some(function) = Function::parse(item, "cached", &mut errors) else {
+        let Some(function) = Function::parse(item, "be cached", &mut errors) else {
             return errors.finish(None);
         };
-        if function.returns_impl_trait() {
-            errors.push(&function.output, "an `impl Trait` cannot be stored; return a type that has a name");
-        }
+        reject_unstorable(&function, &mut errors);
         parts::check_skipped(&args.skip, &function.arguments, &mut errors);
         let key = Key::parse(&mut args, &function, &mut errors);
         let tags = Names::parse(args.tags.split_off(0), &function.arguments, &mut errors);
@@ -94,7 +93,7 @@ impl Invalidates {
         }
         let mode = args.mode.take().and_then(|mode| errors.check(variant(&mode)));
         let hold_off = args.hold_off.take().and_then(|hold_off| errors.check(Time::parse(hold_off)));
-        let Some(function) = Function::parse(item, "invalidating", &mut errors) else {
+        let Some(function) = Function::parse(item, "invalidate", &mut errors) else {
             return errors.finish(None);
         };
         let keys = args.key.take().into_iter().chain(args.keys.split_off(0)).collect();
@@ -138,7 +137,7 @@ impl Key {
 impl Ttl {
     fn parse(args: &mut Args, errors: &mut Errors) -> Option<Self> {
         let Some(ttl) = args.ttl.take() else {
-            if !args.has("ttl") {
+            if !args.attempts("ttl") {
                 errors.missing("missing `ttl`; nothing lives for ever, so say how long, as in `ttl = \"5m\"`");
             }
             return None;
@@ -147,6 +146,15 @@ impl Ttl {
             return Some(Self::OfValue(closure.clone()));
         }
         errors.check(Time::parse(ttl)).map(Self::Time)
+    }
+}
+
+/// Reports what can be seen never to be stored. Whether other types can, only rustc knows.
+fn reject_unstorable(function: &Function, errors: &mut Errors) {
+    if function.returns_impl_trait() {
+        errors.push(&function.output, "an `impl Trait` cannot be stored; return a type that has a name");
+    } else if let Type::Reference(borrowed) = function.value() {
+        errors.push(borrowed, "a reference cannot be stored; return a value that owns its data");
     }
 }
 

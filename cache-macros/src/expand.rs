@@ -8,6 +8,7 @@
 use proc_macro2::Ident;
 use proc_macro2::Span;
 use proc_macro2::TokenStream;
+use proc_macro2::TokenTree;
 use quote::ToTokens;
 use quote::quote;
 use quote::quote_spanned;
@@ -15,6 +16,7 @@ use syn::Expr;
 use syn::Path;
 use syn::ReturnType;
 use syn::Type;
+use syn::spanned::Spanned;
 
 use crate::arguments::Kind;
 use crate::attribute::Cached;
@@ -94,7 +96,9 @@ impl Target {
     /// The builder's start: `global().method(&SITE …)`, with the site where only that call sees it.
     fn start(&self, method: &str, site: &TokenStream, arguments: &TokenStream) -> TokenStream {
         let runtime = &self.runtime;
-        let method = Ident::new(method, Span::mixed_site());
+        let span =
+            self.cache.as_ref().map_or_else(Span::mixed_site, |cache| Span::mixed_site().located_at(cache.span()));
+        let method = Ident::new(method, span);
         let site = quote!(static SITE: #runtime::Site = #runtime::Site::#site;);
         match self.cache.as_ref().map(receiver) {
             None => quote!({ #site #runtime::global().#method(&SITE #arguments) }),
@@ -135,7 +139,7 @@ impl Function {
     /// All that follows the `let` carries one span, where the user wrote the type of the value: rustc reports there, and
     /// once, that it cannot be stored.
     fn wrap(&self, local: &str, builder: &TokenStream, method: &str) -> TokenStream {
-        let span = Span::mixed_site().located_at(self.value_span());
+        let span = Span::mixed_site().located_at(self.value().span());
         let local = Ident::new(local, span);
         let method = Ident::new(method, span);
         let body = self.body(span);
@@ -162,17 +166,20 @@ impl Function {
             let body = &boxed.body;
             return quote!(#(#body)*);
         }
-        let (output, body) = (&self.output, &self.item.body);
-        let unnamed = matches!(output, Type::Never(_)) || self.returns_impl_trait();
-        if unnamed || matches!(self.item.signature.output, ReturnType::Default) {
-            return body.clone();
-        }
-        let edge = quote_spanned! {span=>
-            if false {
-                return ::core::option::Option::<#output>::None.unwrap();
-            }
-        };
+        let body = &self.item.body;
+        let edge = self.edge().map(|result| quote_spanned!(span=> if false { return #result; }));
         quote!(#edge #body)
+    }
+
+    /// What the edge returns, unless the type has no name or the body is `()` by its last token.
+    fn edge(&self) -> Option<TokenStream> {
+        let span = Span::mixed_site().located_at(self.value().span());
+        let output = &self.output;
+        match &self.item.signature.output {
+            ReturnType::Default => (!ends_in_statement(&self.item.body)).then(TokenStream::new),
+            _ if self.returns_impl_trait() || matches!(output, Type::Never(_)) => None,
+            _ => Some(quote_spanned!(span=> ::core::option::Option::<#output>::None.unwrap())),
+        }
     }
 
     /// Puts `wrapped` where the body was.
@@ -200,14 +207,25 @@ fn parts(method: &str, parts: &[Part], runtime: &Path) -> Option<TokenStream> {
 /// A reference to one part, reported where the user named it.
 fn part(part: &Part, runtime: &Path) -> TokenStream {
     match part {
-        Part::Receiver { this, fields } => quote_spanned!(this.span=> & #this #(.#fields)*),
+        Part::Receiver { this, fields } => {
+            let span = Span::mixed_site().located_at(this.span);
+            quote_spanned!(span=> & #this #(.#fields)*)
+        }
         Part::Argument { argument, fields, span } => {
             let (name, conditions) = (argument.at(*span), &argument.conditions);
+            let span = Span::mixed_site().located_at(*span);
             match argument.kind {
-                Kind::Type => quote_spanned!(*span=> &#runtime::type_key::<#name>()),
-                Kind::Value | Kind::Const => quote_spanned!(*span=> #(#conditions)* & #name #(.#fields)*),
+                Kind::Type => quote_spanned!(span=> &#runtime::type_key::<#name>()),
+                Kind::Value | Kind::Const => quote_spanned!(span=> #(#conditions)* & #name #(.#fields)*),
             }
         }
+    }
+}
+
+fn ends_in_statement(body: &TokenStream) -> bool {
+    match body.clone().into_iter().last() {
+        None => true,
+        Some(last) => matches!(last, TokenTree::Punct(punct) if punct.as_char() == ';'),
     }
 }
 

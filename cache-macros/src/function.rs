@@ -1,7 +1,6 @@
 //! The function under the attribute, proven fit to be wrapped.
 
 use proc_macro2::Delimiter;
-use proc_macro2::Span;
 use proc_macro2::TokenStream;
 use proc_macro2::TokenTree;
 use quote::ToTokens;
@@ -18,7 +17,6 @@ use syn::braced;
 use syn::ext::IdentExt;
 use syn::parse::Parse;
 use syn::parse::ParseStream;
-use syn::spanned::Spanned;
 
 use crate::arguments::Arguments;
 use crate::boxed::Boxed;
@@ -46,19 +44,18 @@ pub(crate) struct Item {
 }
 
 impl Function {
-    /// Reads `item`; `done` says what the attribute does to it, for messages.
-    pub(crate) fn parse(item: TokenStream, done: &str, errors: &mut Errors) -> Option<Self> {
+    /// Reads `item`; `act` says what it cannot do otherwise.
+    pub(crate) fn parse(item: TokenStream, act: &str, errors: &mut Errors) -> Option<Self> {
         let item: Item = match syn::parse2(item) {
             Ok(item) => item,
             Err(error) if error.to_string() == NO_BODY => {
-                let message =
-                    format!("a method without body cannot be {done}; put the attribute on its implementations");
+                let message = format!("a method without body cannot {act}; put the attribute on its implementations");
                 return errors.check(Err(syn::Error::new(error.span(), message)));
             }
-            Err(error) => return errors.check(Err(syn::Error::new(error.span(), only_async(done)))),
+            Err(error) => return errors.check(Err(syn::Error::new(error.span(), only_async(act)))),
         };
         let boxed = Boxed::parse(&item.signature.output, &item.body);
-        reject_other_shapes(&item.signature, boxed.is_some(), done, errors);
+        reject_other_shapes(&item.signature, boxed.is_some(), act, errors);
         let output = match (&boxed, &item.signature.output) {
             (Some(boxed), _) => boxed.output.clone(),
             (None, ReturnType::Type(_, output)) => Type::clone(output),
@@ -78,10 +75,10 @@ impl Function {
         mentions(self.output.to_token_stream(), "impl", &[])
     }
 
-    /// Where the user wrote the type of what is stored, as far as spelling tells.
-    pub(crate) fn value_span(&self) -> Span {
+    /// The type of what is stored, as far as spelling tells.
+    pub(crate) fn value(&self) -> &Type {
         let returned = argument_of(&self.output, "Result").unwrap_or(&self.output);
-        argument_of(returned, "Option").unwrap_or(returned).span()
+        argument_of(returned, "Option").unwrap_or(returned)
     }
 
     /// Whether `Self` can be named in it, as far as its own tokens tell.
@@ -123,16 +120,16 @@ impl Parse for Item {
 
 const NO_BODY: &str = "no body";
 
-fn only_async(done: &str) -> String {
-    format!("only an `async fn` can be {done}")
+fn only_async(act: &str) -> String {
+    format!("only an `async fn` can {act}")
 }
 
-fn reject_other_shapes(signature: &Signature, boxed: bool, done: &str, errors: &mut Errors) {
+fn reject_other_shapes(signature: &Signature, boxed: bool, act: &str, errors: &mut Errors) {
     if let Some(constness) = &signature.constness {
-        errors.push(constness, format!("{}; a `const fn` cannot wait", only_async(done)));
+        errors.push(constness, format!("{}; a `const fn` cannot wait", only_async(act)));
     } else if signature.asyncness.is_none() && !boxed {
         let name = &signature.ident;
-        errors.push(signature.fn_token, format!("{}; write `async fn {name}`", only_async(done)));
+        errors.push(signature.fn_token, format!("{}; write `async fn {name}`", only_async(act)));
     }
 }
 
@@ -188,13 +185,13 @@ mod tests {
 
     fn function(item: TokenStream) -> Function {
         let mut errors = Errors::default();
-        let function = Function::parse(item, "cached", &mut errors);
+        let function = Function::parse(item, "be cached", &mut errors);
         errors.finish(function).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn mistake(item: TokenStream) -> String {
         let mut errors = Errors::default();
-        let function = Function::parse(item, "cached", &mut errors);
+        let function = Function::parse(item, "be cached", &mut errors);
         errors.finish(function).err().map(|error| error.to_string()).unwrap_or_default()
     }
 

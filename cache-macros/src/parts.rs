@@ -64,7 +64,8 @@ impl Part {
     ) -> Option<Self> {
         let Placeholder { name, fields } = placeholder;
         let span = literal.span();
-        let fields = fields.iter().cloned().map(|field| at(field, span)).collect::<Vec<_>>();
+        let fields =
+            fields.iter().cloned().map(|field| at(field, Span::mixed_site().located_at(span))).collect::<Vec<_>>();
         if name == "self" {
             let Some(mut this) = arguments.receiver else {
                 errors.push(literal, "this function has no `self`; name one of its arguments");
@@ -90,7 +91,10 @@ impl Part {
 /// A misspelt name is reported where it stands, so what it was meant to be is not reported again.
 pub(crate) fn cover(key: &Template, skip: &[Ident], arguments: &Arguments, errors: &mut Errors) {
     let mut covered: BTreeSet<String> = skip.iter().map(|name| meant(&name.to_string(), arguments)).collect();
-    let whole = key.placeholders.iter().filter(|placeholder| placeholder.fields.is_empty());
+    let whole = key.placeholders.iter().filter(|placeholder| {
+        let parameter = arguments.find(&placeholder.name).is_some_and(|argument| argument.kind != Kind::Value);
+        placeholder.fields.is_empty() || parameter
+    });
     covered.extend(whole.map(|placeholder| meant(&placeholder.name, arguments)));
     for argument in arguments.list.iter().filter(|argument| !covered.contains(&argument.name())) {
         let name = argument.name();

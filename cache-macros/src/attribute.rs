@@ -201,3 +201,63 @@ fn variant(mode: &Ident) -> syn::Result<&'static str> {
 }
 
 const MODES: [(&str, &str); 3] = [("guarded", "Guarded"), ("linearizable", "Linearizable"), ("after", "After")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(args: TokenStream, item: TokenStream) -> Vec<String> {
+        let errors = Cached::parse(args, item).err();
+        errors.into_iter().flatten().map(|error| error.to_string()).collect()
+    }
+
+    fn two_arguments(args: TokenStream) -> Vec<String> {
+        mistakes(
+            args,
+            quote!(
+                async fn f(&self, tenant: &str, id: u64) -> u64 {
+                    id
+                }
+            ),
+        )
+    }
+
+    #[test]
+    fn every_argument_is_in_the_key_or_skipped() {
+        for args in [
+            quote!(ttl = "1s", key = "{tenant}:{id}"),
+            quote!(ttl = "1s", key = "{id}", skip(tenant)),
+            quote!(ttl = "1s", key = "one", skip(tenant, id)),
+            quote!(ttl = "1s", key = "{tenant.0}:{id}", skip(tenant)),
+            quote!(ttl = "1s"),
+            quote!(ttl = "1s", skip(id)),
+        ] {
+            assert_eq!(two_arguments(args), [""; 0]);
+        }
+        for args in [quote!(ttl = "1s", key = "{id}"), quote!(ttl = "1s", key = "{tenant.0}:{id}", tags = ["{tenant}"])]
+        {
+            let [mistake] = &two_arguments(args)[..] else { panic!("the forgotten argument is one mistake") };
+            assert!(mistake.contains("add `{tenant}` to `key`, or say `skip(tenant)`"), "{mistake}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_is_one_mistake() {
+        assert_eq!(two_arguments(quote!(ttl = "1s", key = "{tenat}:{id}")).len(), 1);
+        assert_eq!(two_arguments(quote!(ttl = "1s", key = "{id}", skip(tenat))).len(), 1);
+        assert_eq!(two_arguments(quote!(ttk = "1s", key = "{id}", skip(tenant))).len(), 1);
+    }
+
+    #[test]
+    fn a_share_is_a_literal_in_range_or_an_expression() {
+        for (given, printed) in
+            [(quote!(0), "0.0"), (quote!(1), "1.0"), (quote!(0.25), "0.25"), (quote!(self.jitter), "self . jitter")]
+        {
+            let share = share(syn::parse2(given).unwrap()).unwrap();
+            assert_eq!(quote!(#share).to_string(), printed);
+        }
+        for refused in [quote!(1.01), quote!(-0.5), quote!(2), quote!("10%"), quote!(true)] {
+            assert!(share(syn::parse2(refused).unwrap()).is_err());
+        }
+    }
+}

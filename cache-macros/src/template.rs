@@ -196,6 +196,14 @@ mod tests {
         }
 
         #[test]
+        fn the_runtime_takes_what_is_taken_here(text in "[ab{}:.~é]{1,12}|(\\{[ab]\\}[:.]?){0,4}") {
+            if placeholders(&text).is_ok() {
+                let text: &'static str = text.leak();
+                let _ = cache_runtime::Site::cached("module", "function").key(text);
+            }
+        }
+
+        #[test]
         fn names_between_separators_are_found(parts in prop::collection::vec("[a-z_][a-z0-9_]{0,6}", 0..6)) {
             let text: String = parts.iter().map(|name| format!(":{{{name}}}")).collect();
             prop_assume!(!text.is_empty());

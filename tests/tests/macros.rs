@@ -80,6 +80,17 @@ mod free_functions {
         Ok(title.clone())
     }
 
+    #[cached(ttl = "1m", key = "macros.by-argument:{id}", cache = cache, skip(cache))]
+    async fn by_argument(cache: &Cache, id: u64) -> u64 {
+        let _ = cache;
+        id
+    }
+
+    #[tokio::test]
+    async fn take_their_cache_as_an_argument() {
+        assert_eq!(sent(by_argument(&Cache::memory(), 3)).await, 3);
+    }
+
     #[cached(ttl = "1m", key = "macros.elided:{name}")]
     async fn elided(name: &str) -> Result<usize, Cow<'_, str>> {
         let length: usize = name.parse().map_err(|_| Cow::from(name))?;
@@ -555,6 +566,47 @@ mod under_async_trait {
             drop(value);
             true
         }
+    }
+
+    #[async_trait]
+    trait Composed {
+        async fn composed(&self, pair: (u64, u64), ignored: u8) -> Option<u64>;
+
+        async fn instrumented_above(&self, id: u64) -> io::Result<u64>;
+
+        async fn instrumented_below(&self, id: u64) -> io::Result<u64>;
+    }
+
+    #[async_trait]
+    impl Composed for Shop {
+        #[invalidates(tags = ["composed:{a}"])]
+        #[cached(ttl = "1m", key = "async_trait.composed:{a}:{b}")]
+        #[invalidates(tags = ["composed:{b}"])]
+        async fn composed(&self, (a, mut b): (u64, u64), _: u8) -> Option<u64> {
+            b += 1;
+            let b = Some(b).filter(|b| *b > 0)?;
+            Some(a + b)
+        }
+
+        #[tracing::instrument(skip_all)]
+        #[cached(ttl = "1m", key = "async_trait.instrumented_above:{id}")]
+        async fn instrumented_above(&self, id: u64) -> io::Result<u64> {
+            Ok(id)
+        }
+
+        #[cached(ttl = "1m", key = "async_trait.instrumented_below:{id}")]
+        #[tracing::instrument(skip_all)]
+        async fn instrumented_below(&self, id: u64) -> io::Result<u64> {
+            Ok(id)
+        }
+    }
+
+    #[tokio::test]
+    async fn methods_compose() {
+        let shop = Shop::default();
+        assert_eq!(sent(shop.composed((1, 2), 0)).await, Some(4));
+        assert_eq!(sent(shop.instrumented_above(1)).await.unwrap(), 1);
+        assert_eq!(sent(shop.instrumented_below(2)).await.unwrap(), 2);
     }
 
     #[async_trait(?Send)]

@@ -77,7 +77,7 @@ impl Cached {
         reject_unstorable(&function, &mut errors);
         parts::check_skipped(&args.skip, &function.arguments, &mut errors);
         let key = Key::parse(&mut args, &function, &mut errors);
-        let tags = Names::parse(args.tags.split_off(0), &function.arguments, &mut errors);
+        let tags = Names::parse(templates(&mut args.tags), &function.arguments, &mut errors);
         let target = Target::parse(args, &function, FILLS_EARLY, &mut errors);
         errors.finish(ttl.map(|ttl| Self { function, key, tags, ttl, jitter, target }))
     }
@@ -96,9 +96,9 @@ impl Invalidates {
         let Some(function) = Function::parse(item, "invalidate", &mut errors) else {
             return errors.finish(None);
         };
-        let keys = args.key.take().into_iter().chain(args.keys.split_off(0)).collect();
+        let keys = args.key.take().into_iter().map(Template::parse).chain(templates(&mut args.keys)).collect();
         let keys = Names::parse(keys, &function.arguments, &mut errors);
-        let tags = Names::parse(args.tags.split_off(0), &function.arguments, &mut errors);
+        let tags = Names::parse(templates(&mut args.tags), &function.arguments, &mut errors);
         let target = Target::parse(args, &function, INVALIDATES_EARLY, &mut errors);
         errors.finish(Some(Self { function, keys, tags, mode, hold_off, target }))
     }
@@ -127,10 +127,11 @@ impl Key {
             let kept = arguments.list.iter().filter(|argument| !parts::is_skipped(argument, &args.skip));
             return Self::Everything(kept.map(Part::whole).collect());
         };
-        if let Ok(template) = Template::parse(LitStr::clone(&literal)) {
+        let template = Template::parse(literal);
+        if template.mistakes.is_empty() {
             parts::cover(&template, &args.skip, arguments, errors);
         }
-        Self::Given(Names::parse(vec![literal], arguments, errors))
+        Self::Given(Names::parse(vec![template], arguments, errors))
     }
 }
 
@@ -147,6 +148,10 @@ impl Ttl {
         }
         errors.check(Time::parse(ttl)).map(Self::Time)
     }
+}
+
+fn templates(literals: &mut Vec<LitStr>) -> Vec<Template> {
+    std::mem::take(literals).into_iter().map(Template::parse).collect()
 }
 
 /// Reports what can be seen never to be stored. Whether other types can, only rustc knows.

@@ -104,10 +104,10 @@ impl Invalidates {
     }
 }
 
-const FILLS_EARLY: &str = "say `in_transaction` to read past what the transaction changed, \
+const FILLS_EARLY: &str = "it may see what is never committed; say `in_transaction`, \
      cache a function that is called outside of it, or run the transaction in `defer_invalidations`";
 
-const INVALIDATES_EARLY: &str = "say `in_transaction` and run the transaction in `defer_invalidations`, \
+const INVALIDATES_EARLY: &str = "it returns before the commit; say `in_transaction` and run the transaction in `defer_invalidations`, \
      or call a mutator outside of it once it has committed";
 
 impl Target {

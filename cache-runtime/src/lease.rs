@@ -1,6 +1,7 @@
 //! The right to fill one key: taken before the load, renewed while it runs, ended once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -27,10 +28,17 @@ pub(crate) struct Right {
 
 impl Right {
     pub(crate) fn new(core: &Arc<Core>, key: Name, lease: LeaseId, captured: Vec<Dependency>) -> Self {
-        // In process a lease dies with its holder, and is taken for as long as a load may last.
         let outside = core.store.keeps() == Keeps::Bytes;
         let renewals = outside.then(|| renew(core, &key, lease, Generation::of(&captured)));
         Self { core: core.clone(), key, lease, captured, _renewals: renewals, ended: false }
+    }
+
+    /// Tells the store what was captured, which was not known yet when the lease was taken, so that others can see when it is out of date.
+    pub(crate) fn announce(&self) {
+        let (core, key, lease) = (self.core.clone(), self.key.clone(), self.lease);
+        let (generation, life) = (Generation::of(&self.captured), lease_life(&self.core));
+        // If it cannot be told now, the first renewal tells it.
+        self.core.finish(Box::pin(async move { drop(core.store.renew(key, lease, generation, life).await) }));
     }
 
     /// Ends it without giving the lease up, because a fill does.
@@ -46,6 +54,14 @@ impl Drop for Right {
             // If it cannot be given up now it expires by itself.
             self.core.finish(Box::pin(async move { drop(core.store.release(key, lease).await) }));
         }
+    }
+}
+
+/// How long a lease is taken for: in process, where it dies with its holder, for as long as a load may last.
+pub(crate) fn lease_life(core: &Core) -> Duration {
+    match core.store.keeps() {
+        Keeps::Bytes => core.settings.lease,
+        Keeps::Values => core.settings.max_load,
     }
 }
 

@@ -3,11 +3,11 @@
 use crate::flight::Evidence;
 use crate::flight::Slot;
 use crate::lease::Right;
+use crate::lease::lease_life;
 use crate::read::Caller;
 use crate::read::look::Missed;
 use crate::store::Begin;
 use crate::store::Begun;
-use crate::store::Keeps;
 use crate::store::LeaseRequest;
 use crate::store::LeaseState;
 use crate::store::Steal;
@@ -62,7 +62,7 @@ impl Caller<'_> {
         let id = LeaseId(self.core.host.random());
         let before = self.tokens(&missed.states);
         match self.core.store.begin(self.begin(missed, id, before.as_deref(), steal)).await {
-            Ok(begun) => self.weigh(missed, id, begun),
+            Ok(begun) => self.weigh(missed, id, before.as_deref(), begun),
             Err(error) => {
                 self.counters.store_failures.add();
                 // It may have been taken all the same, and would keep others waiting.
@@ -75,16 +75,11 @@ impl Caller<'_> {
     }
 
     fn begin(&self, missed: &Missed, id: LeaseId, tokens: Option<&[Dependency]>, steal: Steal) -> Begin {
-        let settings = &self.core.settings;
-        let life = match self.core.store.keeps() {
-            Keeps::Bytes => settings.lease,
-            Keeps::Values => settings.max_load,
-        };
         let lease = LeaseRequest {
             key: self.request.key.clone(),
             id,
             generation: tokens.map(Generation::of),
-            life,
+            life: lease_life(self.core),
             seen: missed.seen,
             steal,
         };
@@ -103,7 +98,7 @@ impl Caller<'_> {
         tags.map(|(tag, state)| state.usable().map(|token| Dependency { register: tag.clone(), token })).collect()
     }
 
-    fn weigh(&self, missed: &Missed, id: LeaseId, begun: Begun) -> Scouted {
+    fn weigh(&self, missed: &Missed, id: LeaseId, before: Option<&[Dependency]>, begun: Begun) -> Scouted {
         let mut created = begun.states.into_iter();
         let mut now = |state: &State| match state {
             State::Absent => created.next().unwrap_or(State::Absent),
@@ -115,6 +110,9 @@ impl Caller<'_> {
         let (step, evidence) = match (begun.lease, &captured) {
             (Some(LeaseState::Won), captured) => {
                 let right = Right::new(self.core, self.request.key.clone(), id, captured.clone().unwrap_or_default());
+                if before.is_none() && captured.is_some() {
+                    right.announce();
+                }
                 // Without tokens there is nothing to fill with; dropping the right gives the lease up.
                 (Step::Load(captured.is_some().then_some(right)), evidence(Slot::Lease(id)))
             }

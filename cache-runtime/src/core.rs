@@ -48,10 +48,8 @@ pub(crate) struct Core {
 pub(crate) enum Rule {
     /// Tokens are captured before the load.
     CaptureBeforeLoad,
-    /// A flight is joined only by those it is fresh enough for.
-    JoinByTokens,
-    /// Every end of a mutation invalidates, an error too.
-    InvalidateOnError,
+    /// A load that read other entries is not shared by what was seen of its own lease.
+    InheritedLoads,
     /// What a load reads through other cached functions it depends on.
     InnerDependencies,
 }

@@ -4,7 +4,8 @@
 //! make a join safe, and there is no third:
 //!
 //! - the load begins after the caller came; or
-//! - the caller saw, after it came, the very lease and tokens in the store that the load holds.
+//! - the caller saw, after it came, the very lease and tokens in the store that the load holds, and the load rests on nothing else. One that
+//!   reads other entries rests on those too, which no lease of its own speaks for: its callers look again when it is stored.
 //!
 //! Facts that hold:
 //!
@@ -86,7 +87,7 @@ enum Stage<L> {
         since: Tick,
         evidence: Option<Evidence>,
     },
-    /// The value is there, and on its way to the store.
+    /// The value is there, and on its way to the store. Without evidence, only who came before it began may have it.
     Landed {
         since: Tick,
         evidence: Option<Evidence>,
@@ -96,9 +97,19 @@ enum Stage<L> {
 }
 
 struct Waiter<R, L: Clone> {
-    /// When it came, or `None` if it joined by evidence.
-    came: Option<Tick>,
+    standing: Standing,
     to: oneshot::Sender<Verdict<R, L>>,
+}
+
+/// What a waiter may be given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// What begins after it came.
+    Came(Tick),
+    /// What it joined by evidence.
+    Saw,
+    /// Whatever this load brings, which began after it came.
+    Fresh,
 }
 
 /// How waiting ends.
@@ -158,8 +169,10 @@ impl<R, L: Clone> Flights<R, L> {
                 drop(state);
                 self.supersede(key, &flight, came)
             }
-            Stage::Acquiring => Entered::Wait(state.wait(Some(came))),
-            Stage::Loading { since, .. } if *since > came || self.join_by_key_alone => Entered::Wait(state.wait(None)),
+            Stage::Acquiring => Entered::Wait(state.wait(Standing::Came(came))),
+            Stage::Loading { since, .. } if *since > came || self.join_by_key_alone => {
+                Entered::Wait(state.wait(Standing::Fresh))
+            }
             Stage::Landed { since, value, .. } if *since > came || self.join_by_key_alone => {
                 Entered::Landed(value.clone())
             }
@@ -219,7 +232,9 @@ impl<R, L: Clone> Flight<R, L> {
     pub(crate) fn join(&self, seen: &Evidence) -> Option<Entered<R, L>> {
         let mut state = lock(&self.0);
         match &state.stage {
-            Stage::Loading { evidence: Some(held), .. } if held == seen => Some(Entered::Wait(state.wait(None))),
+            Stage::Loading { evidence: Some(held), .. } if held == seen => {
+                Some(Entered::Wait(state.wait(Standing::Saw)))
+            }
             Stage::Landed { evidence: Some(held), value, .. } if held == seen => Some(Entered::Landed(value.clone())),
             _ => None,
         }
@@ -231,19 +246,19 @@ impl<R, L: Clone> Flight<R, L> {
         match state.stage {
             Stage::Over | Stage::Landed { .. } => None,
             // Came at the end of time: no value is fresh enough.
-            Stage::Acquiring | Stage::Loading { .. } => Some(state.wait(Some(Tick(u64::MAX)))),
+            Stage::Acquiring | Stage::Loading { .. } => Some(state.wait(Standing::Came(Tick(u64::MAX)))),
         }
     }
 }
 
 impl<R, L: Clone> State<R, L> {
-    fn wait(&mut self, came: Option<Tick>) -> oneshot::Receiver<Verdict<R, L>> {
+    fn wait(&mut self, standing: Standing) -> oneshot::Receiver<Verdict<R, L>> {
         // Waiters that gave up are cleared out here, so that the queue is no longer than there are callers.
         if self.waiters.len() == self.waiters.capacity() {
             self.waiters.retain(|waiter| !waiter.to.is_closed());
         }
         let (to, from) = oneshot::channel();
-        self.waiters.push_back(Waiter { came, to });
+        self.waiters.push_back(Waiter { standing, to });
         from
     }
 }
@@ -264,29 +279,35 @@ impl<R, L: Clone> Leader<R, L> {
         let mut state = lock(&self.flight.0);
         let since = self.flights.tick();
         for waiter in &mut state.waiters {
-            waiter.came = waiter.came.filter(|came| *came > since);
+            match waiter.standing {
+                Standing::Came(came) if came > since => {}
+                _ => waiter.standing = Standing::Fresh,
+            }
         }
         state.stage = Stage::Loading { since, evidence };
     }
 
-    /// Gives everybody what the load brought, and keeps it for those who come while `self` lives on to store it.
-    pub(crate) fn land(&mut self, value: L) {
+    /// Gives those who may have it what the load brought, and keeps it for those who come while `self` lives on to store it. Of a load that
+    /// `inherits`, whoever joined by evidence looks again when `self` ends.
+    pub(crate) fn land(&mut self, value: L, inherits: bool) {
         let mut state = lock(&self.flight.0);
         let stage = std::mem::replace(&mut state.stage, Stage::Over);
         let (since, evidence) = match stage {
-            Stage::Loading { since, evidence } => (since, evidence),
+            Stage::Loading { since, evidence } => (since, evidence.filter(|_| !inherits)),
             Stage::Acquiring | Stage::Landed { .. } | Stage::Over => (self.flights.tick(), None),
         };
         state.stage = Stage::Landed { since, evidence, value: value.clone() };
-        let waiters = std::mem::take(&mut state.waiters);
+        let all = std::mem::take(&mut state.waiters);
+        let (later, now) = all.into_iter().partition(|waiter| inherits && waiter.standing == Standing::Saw);
+        state.waiters = later;
         drop(state);
-        deliver(waiters, Some(since), &value);
+        deliver(now, since, &value);
     }
 
     /// Gives what was read from the store, by a read sent at `sent`, to those who came before that.
     pub(crate) fn observe(mut self, sent: Tick, value: &L) {
         let waiters = self.end();
-        deliver(waiters, Some(sent), value);
+        deliver(waiters, sent, value);
     }
 
     /// The load failed: the first time one waiter leads, the second time all load for themselves.
@@ -319,18 +340,19 @@ impl<R, L: Clone> Leader<R, L> {
         std::mem::take(&mut state.waiters)
     }
 
-    /// The next one who still waits; ends the flight if there is none.
+    /// The next one who still waits for a load; ends the flight if there is none.
     fn successor(&mut self) -> Option<Waiter<R, L>> {
         {
             let mut state = lock(&self.flight.0);
-            while let Some(waiter) = state.waiters.pop_front() {
+            let landed = matches!(state.stage, Stage::Landed { .. });
+            while let Some(waiter) = if landed { None } else { state.waiters.pop_front() } {
                 if !waiter.to.is_closed() {
                     state.stage = Stage::Acquiring;
                     return Some(waiter);
                 }
             }
         }
-        // Whoever comes in between is found here and must not be left waiting.
+        // Whoever comes in between is found here and must not be left waiting, and whoever waited for a landed value to be stored looks again.
         for waiter in self.end() {
             let _ = waiter.to.send(Verdict::Retry);
         }
@@ -355,9 +377,12 @@ impl<R, L: Clone> Drop for Leader<R, L> {
     }
 }
 
-fn deliver<R, L: Clone>(waiters: VecDeque<Waiter<R, L>>, since: Option<Tick>, value: &L) {
+fn deliver<R, L: Clone>(waiters: VecDeque<Waiter<R, L>>, since: Tick, value: &L) {
     for waiter in waiters {
-        let fresh = waiter.came.is_none_or(|came| since.is_some_and(|since| since > came));
+        let fresh = match waiter.standing {
+            Standing::Came(came) => came < since,
+            Standing::Saw | Standing::Fresh => true,
+        };
         let verdict = if fresh { Verdict::Landed(value.clone()) } else { Verdict::Retry };
         // One that is gone needs no answer.
         let _ = waiter.to.send(verdict);

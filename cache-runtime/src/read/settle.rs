@@ -63,6 +63,8 @@ impl Load {
             return;
         }
         let collected = inner.frame.as_ref().map(|frame| frame.take()).unwrap_or_default();
+        let inherits =
+            (collected.unfillable || !collected.dependencies.is_empty()) && !core.breaks(Rule::InheritedLoads);
         let dependencies = self.dependencies(core, collected);
         if let Some(frame) = &outer.frame {
             let known = dependencies.as_ref().zip(self.key_token.take());
@@ -73,9 +75,9 @@ impl Load {
         let shared = dependencies.as_deref().map(Arc::from);
         match landing {
             Landing::Failed => leader.fail(),
-            Landing::Empty => leader.land(Loaded { value: None, dependencies: shared }),
+            Landing::Empty => leader.land(Loaded { value: None, dependencies: shared }, inherits),
             Landing::Value { value, ttl, tags } => {
-                leader.land(Loaded { value: Some(value.clone()), dependencies: shared });
+                leader.land(Loaded { value: Some(value.clone()), dependencies: shared }, inherits);
                 let Some(right) = leader.right.take() else { return };
                 let origin = Origin { site: request.site, tags };
                 let filling = Filling { value, ttl, origin, began: self.began, created: self.created };

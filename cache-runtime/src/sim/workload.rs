@@ -1,0 +1,475 @@
+//! What runs in the simulation, and what is asked of it afterwards.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::cache::Cache;
+use crate::core::Core;
+use crate::core::Rule;
+use crate::core::Settings;
+use crate::core::lock;
+use crate::flight::Flights;
+use crate::host::Host as _;
+use crate::host::Task;
+use crate::invalidation::Invalidation;
+use crate::invalidation::Mode;
+use crate::local::Capacity;
+use crate::local::Local;
+use crate::outcome::returns;
+use crate::sim::executor::World;
+use crate::sim::faulty::Faults;
+use crate::sim::faulty::Faulty;
+use crate::sim::history::History;
+use crate::sim::history::Row;
+use crate::sim::history::Violation;
+use crate::site::Site;
+use crate::store::model::Broken;
+use crate::token::Register;
+
+static READ: Site = Site::cached("sim", "read").key("row:{row}").tags(&["rows", "row:{row}"]);
+static PAIR: Site = Site::cached("sim", "pair").key("pair:{one}:{other}");
+static ALL: Site = Site::cached("sim", "all").key("all");
+static WRITE_KEY: Site = Site::invalidates("sim", "write_key").keys(&["row:{row}"]);
+static WRITE_TAG: Site = Site::invalidates("sim", "write_tag").tags(&["row:{row}"]);
+static WRITE_BROAD: Site = Site::invalidates("sim", "write_broad").keys(&["row:{row}"]).tags(&["rows"]);
+
+const ROWS: u64 = 3;
+const TTL: Duration = Duration::from_secs(2);
+const JITTER: f64 = 0.1;
+
+/// What a run is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// On the in-process store rather than on a remote one.
+    pub in_process: bool,
+    /// No faults, no evictions, nobody dropped: what is promised only then is checked too.
+    pub peaceful: bool,
+    /// All mutations are linearizable.
+    pub linearizable: bool,
+    /// No mutations at all, so that no load is needed twice.
+    pub read_only: bool,
+    /// The store is away all the time.
+    pub away: bool,
+    /// The rule that is broken.
+    pub mutant: Option<Mutant>,
+}
+
+/// A rule of the protocol, broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each says the rule that it breaks")]
+pub enum Mutant {
+    TokensCapturedAfterTheLoad,
+    FlightJoinedByKeyAlone,
+    NoInvalidationOnError,
+    InnerDependenciesIgnored,
+    OuterLoadJoinedByItsOwnLease,
+    FillWithoutLeaseCheck,
+    EntryDeletedBeforeLease,
+    CounterTokens,
+    PendingTokenRepeats,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Everything that happened.
+    pub history: History,
+    /// The promises that were broken.
+    pub violations: Vec<Violation>,
+    /// Reads that returned.
+    pub reads: usize,
+    /// Mutations that returned.
+    pub mutations: usize,
+    /// Of the reads, those that an entry answered.
+    pub hits: u64,
+    /// Of the reads, those that another's load answered.
+    pub joined: u64,
+}
+
+/// Runs the simulation of `seed`.
+pub fn run(seed: u64, plan: Plan) -> Outcome {
+    let world = World::new(seed);
+    let stage = Arc::new(Stage::new(&world, plan));
+    let ended = world.run(stage.clone().play(), Duration::from_secs(600));
+    world.end();
+    if !ended {
+        stage.violate("somebody waits for ever");
+    }
+    stage.judge();
+    let stats = stage.processes.iter().map(|process| process.stats().total);
+    let (hits, joined) = stats.fold((0, 0), |(hits, joined), counts| (hits + counts.hits, joined + counts.joined));
+    Outcome {
+        hits,
+        joined,
+        violations: std::mem::take(&mut *lock(&stage.violations)),
+        reads: stage.reads.load(Ordering::SeqCst),
+        mutations: stage.mutations.load(Ordering::SeqCst),
+        history: stage.history.take(),
+    }
+}
+
+/// A value: which commits it was made of, and when the oldest of its loads began.
+type Value = (Vec<(Row, u64)>, u64);
+type Loaded = Result<Value, String>;
+
+/// The database, the processes that use it, and what is known of them.
+struct Stage {
+    world: World,
+    plan: Plan,
+    rows: Vec<AtomicU64>,
+    remote: Option<Faulty>,
+    local: Option<Arc<Local>>,
+    processes: Vec<Cache>,
+    history: History,
+    violations: Mutex<Vec<Violation>>,
+    reads: AtomicUsize,
+    mutations: AtomicUsize,
+    calm: std::sync::atomic::AtomicBool,
+}
+
+impl Stage {
+    fn new(world: &World, plan: Plan) -> Self {
+        let severity = if plan.peaceful { 0 } else { world.below(4) };
+        let faults = if plan.away {
+            Faults { lost_request: 100, ..Faults::default() }
+        } else {
+            Faults { lost_request: severity, lost_reply: severity, repeated: 3 * severity, late: 2 * severity }
+        };
+        let mut stage = Self {
+            world: world.clone(),
+            plan,
+            rows: (0..ROWS).map(|_| AtomicU64::new(0)).collect(),
+            remote: None,
+            local: None,
+            processes: Vec::new(),
+            history: History::default(),
+            violations: Mutex::default(),
+            reads: AtomicUsize::default(),
+            mutations: AtomicUsize::default(),
+            calm: Default::default(),
+        };
+        if plan.in_process {
+            let local = Arc::new(Local::new(Capacity::Entries(100), world.clock.clone()));
+            let mut core = core(world, local.clone(), plan.mutant);
+            core.local = Some(local.clone());
+            stage.processes.push(Cache::from_core(core));
+            stage.local = Some(local);
+        } else {
+            let store = Faulty::new(world, faults, broken(plan.mutant));
+            for _ in 0..2 {
+                stage.processes.push(Cache::from_core(core(world, Arc::new(store.clone()), plan.mutant)));
+            }
+            stage.remote = Some(store);
+        }
+        stage
+    }
+
+    /// Lets everybody act, and then sees whether the world has come to rest.
+    async fn play(self: Arc<Self>) {
+        let actors = Arc::new(AtomicUsize::new(0));
+        let readers = 4 + self.world.below(8);
+        for number in 0..readers {
+            self.act(&actors, self.clone().be_reader(number));
+        }
+        if !self.plan.read_only {
+            for number in 0..1 + self.world.below(3) {
+                self.act(&actors, self.clone().be_mutator(number));
+            }
+        }
+        if !self.plan.peaceful {
+            self.world.spawn(Box::pin(self.clone().be_nemesis()));
+        }
+        while actors.load(Ordering::SeqCst) > 0 {
+            self.world.sleep(Duration::from_millis(50)).await;
+        }
+        self.calm.store(true, Ordering::SeqCst);
+        if !self.plan.away {
+            self.come_to_rest().await;
+        }
+    }
+
+    fn act(self: &Arc<Self>, actors: &Arc<AtomicUsize>, actor: impl Future<Output = ()> + Send + 'static) {
+        actors.fetch_add(1, Ordering::SeqCst);
+        let actors = actors.clone();
+        self.world.spawn(Box::pin(async move {
+            actor.await;
+            actors.fetch_sub(1, Ordering::SeqCst);
+        }));
+    }
+
+    async fn be_reader(self: Arc<Self>, number: u64) {
+        for _ in 0..3 + self.world.below(6) {
+            self.world.sleep(self.world.moment_up_to(120)).await;
+            let process = self.process();
+            let reading = self.clone().read(process, format!("reader {number}"));
+            self.perhaps_dropped(reading).await;
+        }
+    }
+
+    async fn be_mutator(self: Arc<Self>, number: u64) {
+        for _ in 0..1 + self.world.below(5) {
+            self.world.sleep(self.world.moment_up_to(200)).await;
+            let process = self.process();
+            let mutation = self.clone().mutate(process, format!("mutator {number}"));
+            self.perhaps_dropped(mutation).await;
+        }
+    }
+
+    /// Evicts and restarts for as long as anybody acts.
+    async fn be_nemesis(self: Arc<Self>) {
+        while !self.calm.load(Ordering::SeqCst) {
+            self.world.sleep(self.world.moment_up_to(60)).await;
+            if let Some(store) = &self.remote {
+                if self.world.happens(2) && self.plan.mutant.is_none() {
+                    store.restart_empty();
+                    self.history.note("the store restarts empty");
+                } else if let Some(slot) = store.evict() {
+                    self.history.note(format!("evicted {slot:?}"));
+                }
+            }
+            if let Some(local) = &self.local {
+                self.evict_locally(local);
+            }
+        }
+    }
+
+    fn evict_locally(&self, local: &Local) {
+        let row = self.world.below(ROWS);
+        match self.world.below(4) {
+            0 => local.evict(&name(&format!("row:{row}"))),
+            1 => local.evict_register(&Register::Tag(name("rows"))),
+            2 => local.evict_register(&Register::Tag(name(&format!("row:{row}")))),
+            _ => local.evict_register(&Register::Key(name(&format!("row:{row}")))),
+        }
+    }
+
+    /// Runs `future`, or drops it at some await.
+    async fn perhaps_dropped(&self, future: impl Future<Output = ()> + Send) {
+        let mut polls = match !self.plan.peaceful && self.world.happens(15) {
+            true => self.world.below(12),
+            false => u64::MAX,
+        };
+        let mut future: Pin<Box<dyn Future<Output = ()> + Send + '_>> = Box::pin(future);
+        std::future::poll_fn(move |context| {
+            if polls == 0 {
+                return Poll::Ready(());
+            }
+            polls -= 1;
+            future.as_mut().poll(context)
+        })
+        .await;
+    }
+
+    async fn read(self: Arc<Self>, process: Cache, who: String) {
+        let (from, began) = (self.history.tick(), self.world.clock.now());
+        let value = match self.world.below(4) {
+            0 => self.clone().read_all(process).await,
+            1 => self.clone().read_pair(process, self.world.below(ROWS), self.world.below(ROWS)).await,
+            _ => self.clone().read_row(process, self.world.below(ROWS)).await,
+        };
+        let took = self.world.clock.now().since(began);
+        if took > LONGEST_READ {
+            self.violate(&format!("{who} waited {took:?}"));
+        }
+        if let Ok((saw, oldest)) = value {
+            let age = self.world.clock.wall().saturating_sub(oldest);
+            let single = saw.len() == 1;
+            if single && Duration::from_millis(age) > TTL.mul_f64(1.0 + JITTER) + took {
+                self.violate(&format!("{who} was given a value of {age} ms"));
+            }
+            self.history.read(&who, from, saw);
+            self.reads.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn read_row(self: Arc<Self>, process: Cache, row: Row) -> Task<Loaded> {
+        let entry = process.entry(&READ, returns::<Loaded>().kind()).key(&[&row]).tags(&[&row]).ttl(TTL).jitter(JITTER);
+        Box::pin(entry.get_or_load(async move {
+            let from = self.history.tick();
+            let began = self.world.clock.wall();
+            self.world.sleep(self.world.moment_up_to(15)).await;
+            let number = self.rows[row as usize].load(Ordering::SeqCst);
+            self.world.sleep(self.world.moment_up_to(40)).await;
+            self.history.load(from, &format!("row:{row}"));
+            if !self.plan.read_only && self.world.happens(8) {
+                return Err("the source is down".to_owned());
+            }
+            Ok((vec![(row, number)], began))
+        }))
+    }
+
+    fn read_pair(self: Arc<Self>, process: Cache, one: Row, other: Row) -> Task<Loaded> {
+        let inner = process.clone();
+        let entry = process.entry(&PAIR, returns::<Loaded>().kind()).key(&[&one, &other]).ttl(TTL).jitter(JITTER);
+        Box::pin(entry.get_or_load(async move {
+            let (mut saw, oldest) = self.clone().read_row(inner.clone(), one).await?;
+            let (more, other_oldest) = self.clone().read_row(inner, other).await?;
+            saw.extend(more);
+            Ok((saw, oldest.min(other_oldest)))
+        }))
+    }
+
+    fn read_all(self: Arc<Self>, process: Cache) -> Task<Loaded> {
+        let inner = process.clone();
+        let entry = process.entry(&ALL, returns::<Loaded>().kind()).ttl(TTL).jitter(JITTER);
+        Box::pin(entry.get_or_load(async move {
+            let (mut saw, oldest) = self.clone().read_pair(inner.clone(), 0, 1).await?;
+            let (more, other_oldest) = self.clone().read_row(inner, 2).await?;
+            saw.extend(more);
+            Ok((saw, oldest.min(other_oldest)))
+        }))
+    }
+
+    async fn mutate(self: Arc<Self>, process: Cache, who: String) {
+        let row = self.world.below(ROWS);
+        let mode = match self.world.below(3) {
+            _ if self.plan.mutant == Some(Mutant::NoInvalidationOnError) => Mode::After,
+            _ if self.plan.linearizable || self.plan.mutant.is_none() && self.world.happens(20) => Mode::Linearizable,
+            0 => Mode::After,
+            _ => Mode::Guarded,
+        };
+        let invalidation = self.invalidation(&process, row);
+        let registers = [
+            Register::Key(name(&format!("row:{row}"))),
+            Register::Tag(name(&format!("row:{row}"))),
+            Register::Tag(name("rows")),
+        ];
+        self.history.note(format!("{who} begins to write row {row}, {mode:?}"));
+        let forgets = self.plan.mutant == Some(Mutant::NoInvalidationOnError) && self.world.happens(50);
+        let number = match forgets {
+            true => self.clone().write(row).await,
+            false => invalidation.mode(mode).run(self.clone().write(row)).await,
+        };
+        if process.core().journal.holds(&registers) {
+            self.history.note(format!("{who} could not say that commit {number} of row {row} happened"));
+        } else {
+            self.history.invalidated(row, number);
+        }
+        self.mutations.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn invalidation(&self, process: &Cache, row: Row) -> Invalidation {
+        match self.world.below(3) {
+            0 => process.invalidation(&WRITE_KEY).keys(&[&row]),
+            1 => process.invalidation(&WRITE_TAG).tags(&[&row]),
+            _ => process.invalidation(&WRITE_BROAD).keys(&[&row]),
+        }
+    }
+
+    async fn write(self: Arc<Self>, row: Row) -> u64 {
+        self.world.sleep(self.world.moment_up_to(40)).await;
+        let from = self.history.tick();
+        let number = self.rows[row as usize].fetch_add(1, Ordering::SeqCst) + 1;
+        self.history.commit(from, row, number);
+        self.world.sleep(self.world.moment_up_to(40)).await;
+        number
+    }
+
+    /// Nothing goes wrong any more: within a few seconds every read is of today, without any time-to-live.
+    async fn come_to_rest(self: &Arc<Self>) {
+        if let Some(store) = &self.remote {
+            store.calm_down();
+        }
+        let mut waited = 0;
+        while self.processes.iter().any(|process| process.pending() > 0) {
+            waited += 1;
+            if waited > 200 {
+                return self.violate("an invalidation is never delivered");
+            }
+            self.world.sleep(Duration::from_millis(100)).await;
+        }
+        let rest = if self.plan.mutant.is_some() {
+            Duration::ZERO
+        } else {
+            Settings::default().guard + Duration::from_secs(1)
+        };
+        self.world.sleep(rest).await;
+        for process in self.processes.clone() {
+            for row in 0..ROWS {
+                let value = self.clone().read_row(process.clone(), row).await;
+                let now = self.rows[row as usize].load(Ordering::SeqCst);
+                if value.is_ok_and(|(saw, _)| saw != [(row, now)]) {
+                    self.violate(&format!("row {row} is still stale when all is over"));
+                }
+            }
+        }
+        self.world.sleep(Duration::from_secs(1)).await;
+        for process in &self.processes {
+            if process.core().flights.len() > 0 {
+                self.violate("a flight is left when all is over");
+            }
+        }
+    }
+
+    fn judge(&self) {
+        let strict = self.plan.linearizable && self.plan.peaceful;
+        for violation in self.history.violations(strict) {
+            lock(&self.violations).push(violation);
+        }
+        for (key, (together, in_all)) in self.history.loads() {
+            let processes = self.processes.len();
+            if self.plan.away && together > processes {
+                self.violate(&format!("{together} loads of {key} at one time in {processes} processes"));
+            }
+            if self.plan.read_only
+                && self.plan.peaceful
+                && !self.plan.away
+                && (together > 1 || in_all > MOST_GENERATIONS)
+            {
+                self.violate(&format!("{in_all} loads of {key}, {together} of them at one time"));
+            }
+        }
+    }
+
+    fn violate(&self, what: &str) {
+        lock(&self.violations).push(Violation(what.to_owned()));
+    }
+
+    fn process(&self) -> Cache {
+        self.processes[self.world.below(self.processes.len() as u64) as usize].clone()
+    }
+}
+
+/// The longest wait, the slowest nested load after it, and what the store's deadlines add to that.
+const LONGEST_READ: Duration = Duration::from_secs(16);
+/// How often a row may be loaded in a peaceful run because its time-to-live has passed.
+const MOST_GENERATIONS: usize = 4;
+
+fn core(world: &World, store: Arc<dyn crate::store::Store>, mutant: Option<Mutant>) -> Core {
+    let mut core = Core::new(store, Arc::new(world.clone()), world.clock.clone(), Settings::default());
+    core.broken = rule(mutant);
+    if mutant == Some(Mutant::FlightJoinedByKeyAlone) {
+        let mut flights = Flights::new();
+        flights.join_by_key_alone = true;
+        core.flights = Arc::new(flights);
+    }
+    core
+}
+
+fn rule(mutant: Option<Mutant>) -> Option<Rule> {
+    match mutant? {
+        Mutant::TokensCapturedAfterTheLoad => Some(Rule::CaptureBeforeLoad),
+        Mutant::OuterLoadJoinedByItsOwnLease => Some(Rule::InheritedLoads),
+        Mutant::InnerDependenciesIgnored => Some(Rule::InnerDependencies),
+        _ => None,
+    }
+}
+
+fn broken(mutant: Option<Mutant>) -> Broken {
+    Broken {
+        unfenced_fill: mutant == Some(Mutant::FillWithoutLeaseCheck),
+        entry_first: mutant == Some(Mutant::EntryDeletedBeforeLease),
+        counter_tokens: mutant == Some(Mutant::CounterTokens),
+        repeating_mark_token: mutant == Some(Mutant::PendingTokenRepeats),
+    }
+}
+
+fn name(text: &str) -> crate::key::Name {
+    crate::key::Name::new(text.as_bytes())
+}

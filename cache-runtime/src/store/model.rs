@@ -225,10 +225,10 @@ impl Model {
 
     fn create(&mut self, now: u64, register: &Register, life: Duration) -> State {
         let slot = Slot::of(register);
-        if let Some(Held { value: Value::Token(_), until }) = self.held_mut(now, &slot) {
-            if *until < after(now, life / 2) {
-                *until = after(now, life);
-            }
+        if let Some(Held { value: Value::Token(_), until }) = self.held_mut(now, &slot)
+            && *until < after(now, life / 2)
+        {
+            *until = after(now, life);
         }
         if self.state(now, &slot) == State::Absent {
             let value = Value::Token(self.next_token(now, &slot));
@@ -404,13 +404,13 @@ mod tests {
 
     /// The model and a clock that stands still.
     #[derive(Clone, Debug)]
-    struct Held(Arc<Mutex<(Model, u64)>>);
+    struct Held(Arc<Mutex<(Model, u64)>>, Keeps);
 
     impl Held {
         fn new(broken: Broken) -> Self {
             let mut model = Model::new(rand::random);
             model.broken = broken;
-            Self(Arc::new(Mutex::new((model, 1_000_000))))
+            Self(Arc::new(Mutex::new((model, 1_000_000))), Keeps::Bytes)
         }
 
         fn lock(&self) -> MutexGuard<'_, (Model, u64)> {
@@ -426,7 +426,7 @@ mod tests {
 
     impl Store for Held {
         fn keeps(&self) -> Keeps {
-            Keeps::Bytes
+            self.1
         }
 
         fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
@@ -475,7 +475,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_model_conforms() {
-        conformance::all(&Held::new(Broken::default())).await;
+        let bytes = Held::new(Broken::default());
+        conformance::all(&bytes).await;
+        conformance::all(&Held(bytes.0, Keeps::Values)).await;
     }
 
     #[tokio::test]

@@ -3,8 +3,11 @@
 //! A read is one `MGET`; everything that decides is a script, and one operation is one write. All I/O runs on the runtime that the store was given, so that it is
 //! called from any executor and outlives every one of them: a caller waits for an answer that always comes, by the deadline.
 //!
-//! Tokens carry randomness of the client and the time of the server, so no token returns, also when a command is delivered twice. What holds here does not hold across
-//! a failover, nor across a restart from an old snapshot: an invalidation that the server forgot is one that never was.
+//! Tokens carry randomness of the client and the time of the server, so no token returns, also when a command is delivered twice. A lease is the id that was asked
+//! for: asked for again after a revocation it would be held again, so every [`begin`](Store::begin) asks with an id of its own. Nothing is sent twice here, but for a
+//! script that the server has said it did not run. A command whose caller gave up may still run later; alone it does no harm.
+//!
+//! What holds here does not hold across a failover, nor across a restart from an old snapshot: an invalidation that the server forgot is one that never was.
 
 mod calls;
 mod keys;

@@ -188,7 +188,7 @@ impl Model {
         let slot = Slot::Lease(request.key.clone());
         match self.value(now, &slot) {
             Some(Value::Marks(marks)) => return LeaseState::Marked { token: marks.token, strict: marks.strict() },
-            Some(&Value::Lease { id, generation }) if id != request.id && !request.steal.takes(id) => {
+            Some(&Value::Lease { id, generation }) if id != request.id && !takes(request.steal, id) => {
                 return LeaseState::Held { id, generation };
             }
             _ => {}
@@ -285,19 +285,17 @@ impl Model {
     }
 }
 
-impl Steal {
-    fn takes(self, id: LeaseId) -> bool {
-        match self {
-            Self::Nobodys => false,
-            Self::From(seen) => seen == id,
-            Self::Anybodys => true,
-        }
-    }
-}
-
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model").field("slots", &self.slots).field("broken", &self.broken).finish_non_exhaustive()
+    }
+}
+
+fn takes(steal: Steal, id: LeaseId) -> bool {
+    match steal {
+        Steal::Nobodys => false,
+        Steal::From(seen) => seen == id,
+        Steal::Anybodys => true,
     }
 }
 

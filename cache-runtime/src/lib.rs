@@ -3,13 +3,30 @@
 // The path that an expansion names, so that the attributes also work in here.
 extern crate self as cache_runtime;
 
+mod around;
 mod cache;
+mod clock;
+mod codec;
+mod context;
+mod core;
 mod entry;
 mod envelope;
+mod error;
+mod flight;
+mod host;
 mod invalidation;
+mod journal;
 mod key;
+mod lease;
+mod local;
+mod metrics;
 mod outcome;
 mod policy;
+mod read;
+pub mod scope;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod sim;
 mod site;
 mod store;
 mod token;
@@ -17,15 +34,25 @@ mod token;
 pub use cache_macros::cached;
 pub use cache_macros::invalidates;
 
+pub use crate::cache::Builder;
 pub use crate::cache::Cache;
 pub use crate::cache::global;
+pub use crate::cache::install;
+pub use crate::clock::Clock;
 pub use crate::entry::Entry;
+pub use crate::entry::GetOrLoad;
+pub use crate::error::Error;
+pub use crate::invalidation::Delivery;
 pub use crate::invalidation::Invalidation;
 pub use crate::invalidation::Mode;
 pub use crate::key::KeyPart;
 pub use crate::key::KeyWriter;
 pub use crate::key::TypeKey;
 pub use crate::key::type_key;
+pub use crate::local::Capacity;
+pub use crate::metrics::Counts;
+pub use crate::metrics::FunctionStats;
+pub use crate::metrics::Stats;
 pub use crate::outcome::Cacheable;
 pub use crate::outcome::Fallible;
 pub use crate::outcome::FallibleOptional;
@@ -35,7 +62,9 @@ pub use crate::outcome::Plain;
 pub use crate::outcome::Returns;
 pub use crate::outcome::ReturnsAny;
 pub use crate::outcome::ReturnsResult;
+pub use crate::outcome::Split;
 pub use crate::outcome::returns;
 pub use crate::policy::TimeToLive;
 pub use crate::policy::Unset;
+pub use crate::scope::scope;
 pub use crate::site::Site;

@@ -23,6 +23,7 @@ mod text;
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,6 +178,13 @@ async fn change(link: &Arc<Link>, deadline: Instant, changes: Vec<Change>) -> Re
 impl Store for Redis {
     fn keeps(&self) -> Keeps {
         Keeps::Bytes
+    }
+
+    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let link = Arc::clone(&self.link);
+        // A task that is dropped with its runtime has nothing more to wait for.
+        let tried = self.runtime.spawn(async move { link.tried().await });
+        Box::pin(async { drop(tried.await) })
     }
 
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {

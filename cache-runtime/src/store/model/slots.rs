@@ -30,8 +30,12 @@ pub(crate) struct Held {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
-    Entry(Blob),
-    Lease { id: LeaseId, generation: Option<Generation> },
+    /// An entry, and the lease it was filled under.
+    Entry(LeaseId, Blob),
+    Lease {
+        id: LeaseId,
+        generation: Option<Generation>,
+    },
     Token(Token),
     Marks(Marks),
 }

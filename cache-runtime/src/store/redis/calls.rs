@@ -44,9 +44,9 @@ pub(super) fn lease(keys: &Keys, request: &LeaseRequest) -> Cmd {
         Steal::From(id) => digits(id.0),
         Steal::Anybodys => "*".into(),
     };
-    let mut call = Script::Lease.call(&[keys.lease(&request.key)]);
+    let mut call = Script::Lease.call(&[keys.lease(&request.key), keys.entry(&request.key)]);
     call.arg(digits(request.id.0)).arg(request.generation.map_or_else(String::new, generation_digits));
-    call.arg(millis(request.life)).arg(steal);
+    call.arg(millis(request.life)).arg(steal).arg(request.seen.map_or_else(String::new, |id| digits(id.0)));
     call
 }
 
@@ -64,7 +64,8 @@ pub(super) fn release(keys: &Keys, key: &Name, lease: LeaseId) -> Cmd {
 
 pub(super) fn fill(keys: &Keys, fill: &Fill, bytes: &[u8]) -> Cmd {
     let mut call = Script::Fill.call(&[keys.entry(&fill.key), keys.lease(&fill.key)]);
-    call.arg(digits(fill.lease.0)).arg(bytes).arg(millis(fill.life));
+    let lease = digits(fill.lease.0);
+    call.arg(&lease).arg([lease.as_bytes(), bytes].concat()).arg(millis(fill.life));
     call
 }
 
@@ -136,6 +137,7 @@ pub(super) fn state(value: &Value) -> State {
 pub(super) fn lease_state(reply: &Value) -> Result<LeaseState, StoreError> {
     match reply {
         Value::Int(1) => Ok(LeaseState::Won),
+        Value::Int(2) => Ok(LeaseState::Changed),
         Value::BulkString(held) => match text::lease(held).ok_or_else(odd)? {
             text::Lease::Held { id, generation } => Ok(LeaseState::Held { id, generation }),
             text::Lease::Marked { token, strict } => Ok(LeaseState::Marked { token, strict }),

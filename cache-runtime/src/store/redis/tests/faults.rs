@@ -177,6 +177,8 @@ async fn a_wrong_password_keeps_the_store_away_and_is_not_shown() {
 #[tokio::test]
 async fn a_change_of_state_is_one_event_without_credentials() {
     let events = Events::default();
+    // With one subscriber alone, tracing asks the thread that first meets an event whether anybody listens, and remembers a no of another test's thread.
+    let _second = tracing::Dispatch::new(Events::default());
     let _collecting = tracing::subscriber::set_default(events.clone());
     let server = Server::start_with(&["--requirepass", "hunter2"]);
     let url = server.url().replace("redis://", "redis://:hunter2@");

@@ -69,7 +69,8 @@ fn any(random: &mut StdRng) -> Asked {
             let steal = [Steal::Nobodys, Steal::From(LeaseId(random.random_range(1..4))), Steal::Anybodys]
                 [random.random_range(0..3)];
             let generation = random.random::<bool>().then(|| Generation(random.random_range(0..3)));
-            let request = LeaseRequest { key, id: lease, generation, life: LONG, steal };
+            let seen = random.random::<bool>().then(|| LeaseId(random.random_range(1..4)));
+            let request = LeaseRequest { key, id: lease, generation, life: LONG, seen, steal };
             Asked::Begin(Begin { lease: random.random::<bool>().then_some(request), registers, token_life: LONG })
         }
         4 => Asked::Renew(key, lease, Generation(random.random_range(0..3))),
@@ -122,9 +123,9 @@ async fn ask_redis(store: &Redis, seen: &mut Seen, asked: Asked) -> String {
     }
 }
 
-fn text(blob: Blob) -> Bytes {
+fn text((lease, blob): (LeaseId, Blob)) -> (LeaseId, Bytes) {
     match blob {
-        Blob::Bytes(bytes) => bytes,
+        Blob::Bytes(bytes) => (lease, bytes),
         Blob::Value(_) => panic!("a value that is not encoded"),
     }
 }

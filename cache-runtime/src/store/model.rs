@@ -8,14 +8,25 @@
 //!
 //! [`Broken`] takes away one rule at a time. A test that then finds nothing proves nothing.
 
+mod broken;
+mod slots;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use self::broken::Broken;
+use self::broken::repeating;
+pub(crate) use self::slots::Held;
+pub(crate) use self::slots::Marks;
+pub(crate) use self::slots::Slot;
+pub(crate) use self::slots::Standing;
+pub(crate) use self::slots::Step;
+pub(crate) use self::slots::Value;
+use self::slots::last;
 use crate::key::Name;
 use crate::store::Begin;
 use crate::store::Begun;
-use crate::store::Blob;
 use crate::store::Fill;
 use crate::store::LeaseRequest;
 use crate::store::LeaseState;
@@ -37,70 +48,6 @@ pub(crate) struct Model {
     pub(crate) slots: BTreeMap<Slot, Held>,
     pub(crate) broken: Broken,
     random: Box<dyn FnMut() -> u128 + Send>,
-}
-
-/// Where something is held.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) enum Slot {
-    Entry(Name),
-    /// A lease, or the mark of a key.
-    Lease(Name),
-    /// A key's token or mark, for those that depend on the key.
-    KeyToken(Name),
-    /// A tag's token or mark.
-    Tag(Name),
-}
-
-/// What is held, and until when.
-#[derive(Clone, Debug)]
-pub(crate) struct Held {
-    pub(crate) value: Value,
-    /// In milliseconds of the caller's clock. At that moment it is gone.
-    pub(crate) until: u64,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Value {
-    Entry(LeaseId, Blob),
-    Lease { id: LeaseId, generation: Option<Generation> },
-    Token(Token),
-    Marks(Marks),
-}
-
-/// The mutations that are running on one tag or key, and the token they run under.
-#[derive(Clone, Debug)]
-pub(crate) struct Marks {
-    pub(crate) token: Token,
-    pub(crate) standing: Vec<Standing>,
-}
-
-/// One mutation that is running.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Standing {
-    /// `None` for many that were too many to be listed; only time ends it.
-    pub(crate) id: Option<MarkId>,
-    pub(crate) strict: bool,
-    pub(crate) until: u64,
-}
-
-/// One step of a revocation that another command may come in between.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Step {
-    pub(crate) slot: Slot,
-    pub(crate) ended: Option<MarkId>,
-}
-
-/// Rules to leave out, for tests that must then find a violation. None by default.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Broken {
-    /// Fills are accepted without a look at the lease.
-    pub(crate) unfenced_fill: bool,
-    /// [`Model::revoke_steps`] begins with the entry; the lease comes after it.
-    pub(crate) entry_first: bool,
-    /// A tag counts its invalidations, from 1 when it is absent, instead of drawing a random token.
-    pub(crate) counter_tokens: bool,
-    /// The token of marks is a hash of who is running, so it returns when the same ones run again.
-    pub(crate) repeating_mark_token: bool,
 }
 
 /// How many mutations one slot lists. Beyond, those listed become one without an id.
@@ -215,7 +162,7 @@ impl Model {
         standing.retain(|mark| mark.id.is_none() || mark.id != step.ended);
         if !standing.is_empty() {
             self.put_marks(now, step.slot.clone(), standing);
-        } else if self.broken.counter_tokens && matches!(step.slot, Slot::Tag(_)) {
+        } else if self.broken.counter_tokens && matches!(step.slot, Slot::Tag(_) | Slot::KeyToken(_)) {
             let value = Value::Token(self.next_token(now, &step.slot));
             self.put(step.slot.clone(), value, u64::MAX);
         } else {
@@ -225,10 +172,10 @@ impl Model {
 
     fn create(&mut self, now: u64, register: &Register, life: Duration) -> State {
         let slot = Slot::of(register);
-        if let Some(Held { value: Value::Token(_), until }) = self.held_mut(now, &slot) {
-            if *until < after(now, life / 2) {
-                *until = after(now, life);
-            }
+        if let Some(Held { value: Value::Token(_), until }) = self.held_mut(now, &slot)
+            && *until < after(now, life / 2)
+        {
+            *until = after(now, life);
         }
         if self.state(now, &slot) == State::Absent {
             let value = Value::Token(self.next_token(now, &slot));
@@ -241,7 +188,7 @@ impl Model {
         let slot = Slot::Lease(request.key.clone());
         match self.value(now, &slot) {
             Some(Value::Marks(marks)) => return LeaseState::Marked { token: marks.token, strict: marks.strict() },
-            Some(&Value::Lease { id, generation }) if id != request.id && !request.steal.takes(id) => {
+            Some(&Value::Lease { id, generation }) if id != request.id && !takes(request.steal, id) => {
                 return LeaseState::Held { id, generation };
             }
             Some(Value::Lease { .. }) => {}
@@ -312,7 +259,7 @@ impl Model {
     }
 
     fn next_token(&mut self, now: u64, slot: &Slot) -> Token {
-        if !self.broken.counter_tokens {
+        if !self.broken.counter_tokens || matches!(slot, Slot::Lease(_)) {
             return Token((self.random)());
         }
         match self.value(now, slot) {
@@ -347,47 +294,18 @@ impl Model {
     }
 }
 
-impl Slot {
-    pub(crate) fn of(register: &Register) -> Self {
-        match register {
-            Register::Tag(name) => Self::Tag(name.clone()),
-            Register::Key(name) => Self::KeyToken(name.clone()),
-        }
-    }
-}
-
-impl Marks {
-    fn strict(&self) -> bool {
-        self.standing.iter().any(|mark| mark.strict)
-    }
-}
-
-impl Steal {
-    fn takes(self, id: LeaseId) -> bool {
-        match self {
-            Self::Nobodys => false,
-            Self::From(seen) => seen == id,
-            Self::Anybodys => true,
-        }
-    }
-}
-
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model").field("slots", &self.slots).field("broken", &self.broken).finish_non_exhaustive()
     }
 }
 
-fn repeating(standing: &[Standing]) -> Token {
-    let mut hash = xxhash_rust::xxh3::Xxh3::new();
-    for mark in standing {
-        hash.update(&mark.id.map_or(0, |id| id.0).to_le_bytes());
+fn takes(steal: Steal, id: LeaseId) -> bool {
+    match steal {
+        Steal::Nobodys => false,
+        Steal::From(seen) => seen == id,
+        Steal::Anybodys => true,
     }
-    Token(hash.digest128())
-}
-
-fn last(standing: &[Standing]) -> u64 {
-    standing.iter().map(|mark| mark.until).max().unwrap_or(0)
 }
 
 /// A life is at least a millisecond, as it is in Redis.

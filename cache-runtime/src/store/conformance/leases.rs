@@ -5,6 +5,7 @@ use super::*;
 pub(super) const LAWS: &[Law] = &[
     ("a lease is won once", |bench| Box::pin(won_once(bench))),
     ("a lease says what its load captured", |bench| Box::pin(says_generation(bench))),
+    ("a lease is not given to who saw another entry", |bench| Box::pin(saw_another(bench))),
     ("an expired lease is free", |bench| Box::pin(expired_is_free(bench))),
     ("a lease is stolen from whom it was meant", |bench| Box::pin(stolen_from(bench))),
     ("a renewed lease lives on", |bench| Box::pin(renewed_lives_on(bench))),
@@ -32,6 +33,23 @@ async fn says_generation(bench: &Bench<'_>) -> Result<(), Seen> {
     same("renewed", bench.store.renew(key.clone(), id, next, LONG).await?, true)?;
     let held = bench.lease(&key, lease_id(), Steal::Nobodys).await?;
     same("after that", held, LeaseState::Held { id, generation: Some(next) })
+}
+
+async fn saw_another(bench: &Bench<'_>) -> Result<(), Seen> {
+    let key = bench.name("key");
+    let ask = async |seen| {
+        let (id, steal) = (lease_id(), Steal::Nobodys);
+        let request = LeaseRequest { key: key.clone(), id, generation: None, life: LONG, seen, steal };
+        Ok::<_, Seen>(bench.begin(Some(request), &[], LONG).await?.lease)
+    };
+    bench.filled(&key, 1).await?;
+    for seen in [None, Some(lease_id())] {
+        same("of a key that was filled meanwhile", ask(seen).await?, Some(LeaseState::Changed))?;
+    }
+    let seen = bench.read(Some(&key), &[]).await?.entry.map(|(lease, _)| lease);
+    same("of the entry that was seen", ask(seen).await?, Some(LeaseState::Won))?;
+    bench.revoke(&keys(&[&key]), None).await?;
+    same("of a key that holds nothing any more", ask(seen).await?, Some(LeaseState::Won))
 }
 
 async fn expired_is_free(bench: &Bench<'_>) -> Result<(), Seen> {

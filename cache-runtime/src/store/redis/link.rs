@@ -6,7 +6,6 @@
 //!   that grows from 50 ms to 1 s, with jitter.
 //! - Nothing is sent twice, but for a script that the server said it does not know, and so has not run.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -216,19 +215,16 @@ impl Link {
 }
 
 /// Connects, however long that takes, and ends when the link is dropped.
-fn heal(link: Weak<Link>, pause: Duration) -> impl Future<Output = ()> + Send {
-    async move {
-        let mut pause = pause;
-        loop {
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-            let Some(link) = link.upgrade() else { return };
-            match tokio::time::timeout(link.connect_timeout, link.attempt()).await {
-                Ok(Ok(connection)) => return link.use_from_now_on(connection),
-                Ok(Err(error)) => link.failed(&error.to_string()),
-                Err(_) => link.failed("no connection in time"),
-            }
-            pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+async fn heal(link: Weak<Link>, mut pause: Duration) {
+    loop {
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        let Some(link) = link.upgrade() else { return };
+        match tokio::time::timeout(link.connect_timeout, link.attempt()).await {
+            Ok(Ok(connection)) => return link.use_from_now_on(connection),
+            Ok(Err(error)) => link.failed(&error.to_string()),
+            Err(_) => link.failed("no connection in time"),
         }
+        pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::calls;
 use super::keys::Keys;
 use super::link::Link;
 use super::link::refusal;
@@ -21,7 +22,6 @@ use super::text;
 use crate::store::Read;
 use crate::store::Reading;
 use crate::store::StoreError;
-use crate::token::State;
 
 /// The way into the queue.
 #[derive(Debug)]
@@ -149,11 +149,7 @@ fn reading(read: &Read, values: &mut impl Iterator<Item = Value>) -> Reading {
         Some(Value::BulkString(bytes)) => Some(text::entry(Bytes::from(bytes))),
         _ => None,
     });
-    let state = |value| match value {
-        Value::BulkString(bytes) => text::state(&bytes),
-        _ => State::Absent,
-    };
-    let states = values.by_ref().take(read.registers.len()).map(state).collect();
+    let states = values.by_ref().take(read.registers.len()).map(|value| calls::state(&value)).collect();
     Reading { entry, states }
 }
 
@@ -163,9 +159,9 @@ fn ended() -> StoreError {
 
 /// How many reads may wait.
 const QUEUE: usize = 16 * 1024;
-/// How many reads one command may serve.
-const MOST_READS: usize = 64;
+/// How many reads are taken from the queue at once.
+const MOST_READS: usize = 256;
 /// How many keys one command may have. Redis serves nobody else meanwhile.
 const MOST_KEYS: usize = 256;
-/// How many commands may be under way. While they are, reads gather for the next.
+/// How many round trips may be under way. While they are, reads gather for the next: fewer would wait longer on a slow network, more would share less.
 const ROUND_TRIPS: usize = 4;

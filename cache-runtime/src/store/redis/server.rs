@@ -110,7 +110,7 @@ impl Server {
         Ok(text)
     }
 
-    /// How often each command was called since the server started or `CONFIG RESETSTAT`.
+    /// How often `command` was called since the server started or `CONFIG RESETSTAT`.
     #[must_use]
     pub fn calls(&self, command: &str) -> u64 {
         let stats = self.command(&["INFO", "commandstats"]).expect("statistics");

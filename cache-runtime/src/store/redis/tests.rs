@@ -3,6 +3,7 @@
 mod conformance;
 mod faults;
 mod foreign;
+mod same;
 mod wire;
 
 use std::future::Future;

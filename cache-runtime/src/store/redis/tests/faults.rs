@@ -174,6 +174,62 @@ async fn a_wrong_password_keeps_the_store_away_and_is_not_shown() {
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
+#[tokio::test]
+async fn a_change_of_state_is_one_event_without_credentials() {
+    let events = Events::default();
+    // With one subscriber alone, tracing asks the thread that first meets an event whether anybody listens, and remembers a no of another test's thread.
+    let _second = tracing::Dispatch::new(Events::default());
+    let _collecting = tracing::subscriber::set_default(events.clone());
+    let server = Server::start_with(&["--requirepass", "hunter2"]);
+    let url = server.url().replace("redis://", "redis://:hunter2@");
+    let settings = settings(&url).unwrap().op_timeout(DEADLINE);
+    let store = Redis::new(settings, Handle::current()).unwrap();
+    healed(&store).await;
+    server.kill();
+    for _ in 0..10 {
+        assert!(store.read(vec![read_of("k", &[])]).await.is_err());
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    server.restart();
+    healed(&store).await;
+    let seen = events.0.lock().unwrap().clone();
+    let expected = ["connected to Redis", "lost Redis", "connected to Redis"];
+    assert_eq!(seen.len(), expected.len(), "{seen:#?}");
+    for (event, expected) in seen.iter().zip(expected) {
+        assert!(event.contains(expected) && !event.contains("hunter2"), "{event}");
+    }
+}
+
+/// The text of this crate's events.
+#[derive(Clone, Default)]
+struct Events(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Events {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("cache_runtime")
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            text += &format!("{field}={value:?} ");
+        });
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn enter(&self, _: &tracing::Id) {}
+
+    fn exit(&self, _: &tracing::Id) {}
+}
+
 #[test]
 fn a_store_outlives_the_runtimes_of_its_callers() {
     let server = Server::start();

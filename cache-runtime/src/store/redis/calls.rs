@@ -1,0 +1,180 @@
+//! Commands as they are sent, and replies as they are read.
+
+use std::time::Duration;
+
+use redis::Cmd;
+use redis::Value;
+
+use super::keys::Keys;
+use super::scripts::Script;
+use super::text;
+use crate::key::Name;
+use crate::store::Fill;
+use crate::store::LeaseRequest;
+use crate::store::LeaseState;
+use crate::store::Mark;
+use crate::store::Steal;
+use crate::store::StoreError;
+use crate::store::Targets;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+use crate::token::Register;
+use crate::token::State;
+
+/// A call that invalidates, and the slots that it is about.
+pub(super) struct Change {
+    pub(super) call: Cmd,
+    pub(super) slots: Vec<String>,
+}
+
+pub(super) fn tokens(keys: &Keys, registers: &[Register], life: Duration) -> Cmd {
+    let slots: Vec<String> = registers.iter().map(|register| keys.register(register)).collect();
+    let mut call = Script::Tokens.call(&slots);
+    call.arg(millis(life));
+    for _ in &slots {
+        call.arg(chance());
+    }
+    call
+}
+
+pub(super) fn lease(keys: &Keys, request: &LeaseRequest) -> Cmd {
+    let steal = match request.steal {
+        Steal::Nobodys => String::new(),
+        Steal::From(id) => digits(id.0),
+        Steal::Anybodys => "*".into(),
+    };
+    let mut call = Script::Lease.call(&[keys.lease(&request.key), keys.entry(&request.key)]);
+    call.arg(digits(request.id.0)).arg(request.generation.map_or_else(String::new, generation_digits));
+    call.arg(millis(request.life)).arg(steal).arg(request.seen.map_or_else(String::new, |id| digits(id.0)));
+    call
+}
+
+pub(super) fn renew(keys: &Keys, key: &Name, lease: LeaseId, generation: Generation, life: Duration) -> Cmd {
+    let mut call = Script::Renew.call(&[keys.lease(key)]);
+    call.arg(digits(lease.0)).arg(generation_digits(generation)).arg(millis(life));
+    call
+}
+
+pub(super) fn release(keys: &Keys, key: &Name, lease: LeaseId) -> Cmd {
+    let mut call = Script::Release.call(&[keys.lease(key)]);
+    call.arg(digits(lease.0));
+    call
+}
+
+pub(super) fn fill(keys: &Keys, fill: &Fill, bytes: &[u8]) -> Cmd {
+    let mut call = Script::Fill.call(&[keys.entry(&fill.key), keys.lease(&fill.key)]);
+    let lease = digits(fill.lease.0);
+    call.arg(&lease).arg([lease.as_bytes(), bytes].concat()).arg(millis(fill.life));
+    call
+}
+
+pub(super) fn touch(keys: &Keys, registers: &[Register], life: Duration) -> Cmd {
+    let slots: Vec<String> = registers.iter().map(|register| keys.register(register)).collect();
+    let mut call = Script::Touch.call(&slots);
+    call.arg(millis(life));
+    call
+}
+
+pub(super) fn mark(keys: &Keys, targets: &Targets, mark: &Mark) -> Vec<Change> {
+    changes(keys, targets, Script::MarkTag, Script::MarkKey, |call| {
+        call.arg(digits(mark.id.0)).arg(if mark.strict { "s" } else { "o" });
+        call.arg(millis(mark.life)).arg(u8::from(mark.renew));
+    })
+}
+
+pub(super) fn revoke(keys: &Keys, targets: &Targets, ended: Option<MarkId>) -> Vec<Change> {
+    let ended = ended.map_or_else(String::new, |id| digits(id.0));
+    changes(keys, targets, Script::RevokeTag, Script::RevokeKey, |call| {
+        call.arg(&ended);
+    })
+}
+
+/// What is left to do where a script cannot write.
+pub(super) fn unlink(slots: &[String]) -> Cmd {
+    let mut unlink = redis::cmd("UNLINK");
+    unlink.arg(slots);
+    unlink
+}
+
+/// One call for each target, with randomness for each token that it may have to make.
+fn changes(
+    keys: &Keys,
+    targets: &Targets,
+    of_tag: Script,
+    of_key: Script,
+    arguments: impl Fn(&mut Cmd),
+) -> Vec<Change> {
+    let change = |script: Script, slots: Vec<String>, tokens: usize| {
+        let mut call = script.call(&slots);
+        arguments(&mut call);
+        for _ in 0..tokens {
+            call.arg(chance());
+        }
+        Change { call, slots }
+    };
+    let tags = targets.tags.iter().map(|tag| change(of_tag, vec![keys.tag(tag)], 1));
+    let keys = targets.keys.iter().map(|key| change(of_key, keys.whole(key).to_vec(), 2));
+    tags.chain(keys).collect()
+}
+
+/// The reply to [`tokens`].
+pub(super) fn states(reply: Value, count: usize) -> Result<Vec<State>, StoreError> {
+    match reply {
+        Value::Array(values) if values.len() == count => Ok(values.iter().map(state).collect()),
+        _ => Err(odd()),
+    }
+}
+
+pub(super) fn state(value: &Value) -> State {
+    match value {
+        Value::BulkString(text) => text::state(text),
+        _ => State::Absent,
+    }
+}
+
+/// The reply to [`lease`].
+pub(super) fn lease_state(reply: &Value) -> Result<LeaseState, StoreError> {
+    match reply {
+        Value::Int(1) => Ok(LeaseState::Won),
+        Value::Int(2) => Ok(LeaseState::Changed),
+        Value::BulkString(held) => match text::lease(held).ok_or_else(odd)? {
+            text::Lease::Held { id, generation } => Ok(LeaseState::Held { id, generation }),
+            text::Lease::Marked { token, strict } => Ok(LeaseState::Marked { token, strict }),
+        },
+        _ => Err(odd()),
+    }
+}
+
+/// The reply of a script that says whether it did what it is there for.
+pub(super) fn is_yes(reply: &Value) -> Result<bool, StoreError> {
+    match reply {
+        Value::Int(said) => Ok(*said == 1),
+        _ => Err(odd()),
+    }
+}
+
+pub(super) fn odd() -> StoreError {
+    StoreError::Refused("a reply that no script gives".into())
+}
+
+/// Randomness for a token that the server makes.
+fn chance() -> String {
+    digits(rand::random())
+}
+
+fn digits(id: u128) -> String {
+    format!("{id:032x}")
+}
+
+fn generation_digits(generation: Generation) -> String {
+    format!("{:016x}", generation.0)
+}
+
+/// A life as Redis takes it: not nothing, and not beyond what its clock can hold.
+fn millis(life: Duration) -> u64 {
+    u64::try_from(life.as_millis()).unwrap_or(u64::MAX).clamp(1, LONGEST_LIFE)
+}
+
+/// A hundred years.
+const LONGEST_LIFE: u64 = 100 * 365 * 24 * 60 * 60 * 1000;

@@ -1,0 +1,151 @@
+//! The model and Redis answer alike, whatever is asked of them.
+
+use std::collections::HashMap;
+
+use rand::RngExt;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::*;
+use crate::store::model::Model;
+use crate::token::Token;
+
+/// Tokens of one store by the order in which they were first seen.
+#[derive(Default)]
+struct Seen(HashMap<Token, usize>);
+
+impl Seen {
+    fn token(&mut self, token: Token) -> usize {
+        let next = self.0.len();
+        *self.0.entry(token).or_insert(next)
+    }
+
+    fn states(&mut self, states: &[State]) -> String {
+        let mut text = String::new();
+        for state in states {
+            text += &match *state {
+                State::Absent => "absent ".to_owned(),
+                State::Token(token) => format!("token {} ", self.token(token)),
+                State::Pending { token, strict } => format!("pending {} {strict} ", self.token(token)),
+            };
+        }
+        text
+    }
+
+    fn lease(&mut self, lease: Option<LeaseState>) -> String {
+        match lease {
+            Some(LeaseState::Marked { token, strict }) => format!("marked {} {strict}", self.token(token)),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+/// One thing to ask, on few enough names that they meet.
+#[derive(Clone, Debug)]
+enum Asked {
+    Read(Read),
+    Begin(Begin),
+    Renew(Name, LeaseId, Generation),
+    Release(Name, LeaseId),
+    Fill(Fill),
+    Mark(Targets, Mark),
+    Revoke(Targets, Option<MarkId>),
+}
+
+fn any(random: &mut StdRng) -> Asked {
+    let one_of = |random: &mut StdRng, kind: &str| name(&format!("{kind}{}", random.random_range(0..2)));
+    let key = one_of(random, "k");
+    let lease = LeaseId(random.random_range(1..4));
+    let id = MarkId(random.random_range(1..4));
+    let registers = vec![Register::Tag(one_of(random, "t")), Register::Key(one_of(random, "k"))];
+    let targets = match random.random_range(0..3) {
+        0 => Targets { keys: vec![key.clone()], tags: Vec::new() },
+        1 => Targets { keys: Vec::new(), tags: vec![one_of(random, "t")] },
+        _ => Targets { keys: vec![key.clone()], tags: vec![one_of(random, "t")] },
+    };
+    match random.random_range(0..10) {
+        0 | 1 => Asked::Read(Read { entry: Some(key), registers }),
+        2 | 3 => {
+            let steal = [Steal::Nobodys, Steal::From(LeaseId(random.random_range(1..4))), Steal::Anybodys]
+                [random.random_range(0..3)];
+            let generation = random.random::<bool>().then(|| Generation(random.random_range(0..3)));
+            let seen = random.random::<bool>().then(|| LeaseId(random.random_range(1..4)));
+            let request = LeaseRequest { key, id: lease, generation, life: LONG, seen, steal };
+            Asked::Begin(Begin { lease: random.random::<bool>().then_some(request), registers, token_life: LONG })
+        }
+        4 => Asked::Renew(key, lease, Generation(random.random_range(0..3))),
+        5 => Asked::Release(key, lease),
+        6 => {
+            let blob = Blob::Bytes(random.random::<u64>().to_string().into());
+            Asked::Fill(Fill { key, lease, blob, life: LONG, touch: registers, token_life: LONG })
+        }
+        7 | 8 => {
+            let (strict, renew) = (random.random_range(0..4) == 0, random.random());
+            Asked::Mark(targets, Mark { id, life: LONG, strict, renew })
+        }
+        _ => Asked::Revoke(targets, random.random::<bool>().then_some(id)),
+    }
+}
+
+fn ask_model(model: &mut Model, seen: &mut Seen, asked: Asked) -> String {
+    match asked {
+        Asked::Read(read) => {
+            let reading = model.read(0, &read);
+            format!("{:?} {}", reading.entry.map(text), seen.states(&reading.states))
+        }
+        Asked::Begin(begin) => {
+            let begun = model.begin(0, &begin);
+            format!("{} {}", seen.states(&begun.states), seen.lease(begun.lease))
+        }
+        Asked::Renew(key, lease, generation) => model.renew(0, &key, lease, generation, LONG).to_string(),
+        Asked::Release(key, lease) => format!("{:?}", model.release(0, &key, lease)),
+        Asked::Fill(fill) => model.fill(0, &fill).to_string(),
+        Asked::Mark(targets, mark) => format!("{:?}", model.mark(0, &targets, &mark)),
+        Asked::Revoke(targets, ended) => format!("{:?}", model.revoke(0, &targets, ended)),
+    }
+}
+
+async fn ask_redis(store: &Redis, seen: &mut Seen, asked: Asked) -> String {
+    match asked {
+        Asked::Read(read) => {
+            let reading = store.read(vec![read]).await.unwrap().pop().unwrap();
+            format!("{:?} {}", reading.entry.map(text), seen.states(&reading.states))
+        }
+        Asked::Begin(begin) => {
+            let begun = store.begin(begin).await.unwrap();
+            format!("{} {}", seen.states(&begun.states), seen.lease(begun.lease))
+        }
+        Asked::Renew(key, lease, generation) => store.renew(key, lease, generation, LONG).await.unwrap().to_string(),
+        Asked::Release(key, lease) => format!("{:?}", store.release(key, lease).await.unwrap()),
+        Asked::Fill(fill) => store.fill(fill).await.unwrap().to_string(),
+        Asked::Mark(targets, mark) => format!("{:?}", store.mark(targets, mark).await.unwrap()),
+        Asked::Revoke(targets, ended) => format!("{:?}", store.revoke(targets, ended).await.unwrap()),
+    }
+}
+
+fn text((lease, blob): (LeaseId, Blob)) -> (LeaseId, Bytes) {
+    match blob {
+        Blob::Bytes(bytes) => (lease, bytes),
+        Blob::Value(_) => panic!("a value that is not encoded"),
+    }
+}
+
+#[tokio::test]
+async fn the_model_and_redis_answer_alike() {
+    let server = Server::start();
+    let store = patient(&server);
+    for seed in 0..100 {
+        server.command(&["FLUSHALL"]).unwrap();
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut model = Model::new(rand::random);
+        let (mut of_model, mut of_redis) = (Seen::default(), Seen::default());
+        let mut history = Vec::new();
+        for _ in 0..60 {
+            let asked = any(&mut random);
+            history.push(asked.clone());
+            let expected = ask_model(&mut model, &mut of_model, asked.clone());
+            let answer = ask_redis(&store, &mut of_redis, asked).await;
+            assert_eq!(answer, expected, "seed {seed}: {history:#?}");
+        }
+    }
+}

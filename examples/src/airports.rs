@@ -167,6 +167,16 @@ impl Airports {
             .await
     }
 
+    /// How many airports and runways there are. Not cached.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub async fn size(&self) -> Result<(u32, u32), Error> {
+        let query = "SELECT (SELECT count(*) FROM airport), (SELECT count(*) FROM runway)";
+        self.database.ask(|database| database.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))).await
+    }
+
     /// The database underneath.
     pub fn database(&self) -> &Database {
         &self.database

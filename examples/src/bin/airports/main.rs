@@ -39,7 +39,8 @@ async fn report() -> Result<(), Failure> {
     let cache = setup::install(&url).await?;
     let file = Temporary::new("airports");
     let airports = Airports::new(Database::open(file.path()).await?);
-    println!("4,169 airports and 5,032 runways in SQLite, cached at {url}");
+    let (count, runways) = airports.size().await?;
+    println!("{count} airports and {runways} runways in SQLite, cached at {url}");
 
     claims::cold_and_warm(&airports).await?;
     claims::crowd(&airports).await?;

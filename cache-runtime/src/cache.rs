@@ -1,27 +1,249 @@
-//! STUB.
+//! The cache that applications hold: built, installed, asked.
+
+mod builder;
+
+use std::fmt;
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
+
+pub use crate::cache::builder::Builder;
+use crate::context::Context;
+use crate::core::Core;
+use crate::core::Settings;
 use crate::entry::Entry;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::host::Threaded;
+use crate::invalidation;
+use crate::invalidation::Deferral;
+use crate::invalidation::Delivery;
 use crate::invalidation::Invalidation;
+use crate::key::Name;
+use crate::metrics::Stats;
 use crate::outcome::Outcome;
 use crate::policy::Unset;
 use crate::site::Site;
-/// A cache.
-#[derive(Clone, Debug)]
-pub struct Cache;
-/// The installed cache.
-pub fn global() -> Cache {
-    Cache
+use crate::store::Targets;
+use crate::store::off::Off;
+
+/// A cache: a store, and everything that keeps it from lying.
+///
+/// It is a handle; clones are the same cache. It works from any async runtime and from several at once, because what it does besides answering its callers it does on
+/// a thread of its own, which it starts when it first needs it.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::Cache;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let cache = Cache::connect("memory:").await?;
+/// assert_eq!(cache.pending(), 0);
+/// # Ok::<(), cache_runtime::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Cache(Handle);
+
+#[derive(Clone)]
+enum Handle {
+    /// The installed one, which nobody counts.
+    Installed(&'static Arc<Core>),
+    Shared(Arc<Core>),
 }
-impl Cache {
-    /// In process.
-    pub fn memory() -> Self {
-        Self
+
+static INSTALLED: OnceCell<Arc<Core>> = OnceCell::new();
+
+/// Makes `cache` the one that annotated functions use.
+///
+/// # Errors
+///
+/// When there is one already, be it that a cached function was called before this: two caches that do not know of each other's invalidations would
+/// be worse than none.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Cache, install};
+///
+/// install(Cache::memory())?;
+/// assert!(install(Cache::memory()).is_err());
+/// # Ok::<(), cache_runtime::Error>(())
+/// ```
+pub fn install(cache: Cache) -> Result<(), Error> {
+    INSTALLED.set(cache.core().clone()).map_err(|_| Kind::Installed.into())
+}
+
+/// Returns the cache of this task: that of the innermost [`scope`](crate::scope()), or the installed one.
+///
+/// With none installed, the first call installs what `CACHE_URL` says, as [`Cache::from_env`] would but without waiting for a connection, or the in-process store if nothing is set.
+/// If `CACHE_URL` cannot be used, an error event says why, and the cache is off: every call loads, because a store of its own would not hear of
+/// other processes' invalidations.
+#[inline]
+pub fn global() -> Cache {
+    match Context::cache() {
+        Some(cache) => cache,
+        None => Cache(Handle::Installed(INSTALLED.get_or_init(default_core))),
     }
-    /// An entry.
-    pub fn entry<K: Outcome>(&self, site: &'static Site, _kind: K) -> Entry<K, Unset> {
+}
+
+#[cold]
+fn default_core() -> Arc<Core> {
+    match Builder::from_env().and_then(Builder::build) {
+        Ok(cache) => cache.core().clone(),
+        Err(error) => {
+            tracing::error!(%error, "the environment does not say which cache to use, so there is none: every call loads");
+            let (host, settings) = (Arc::new(Threaded::default()), Settings::default());
+            Arc::new(Core::new(Arc::new(Off(error.to_string())), host, Default::default(), settings))
+        }
+    }
+}
+
+impl Cache {
+    /// A cache in this process, with the defaults.
+    pub fn memory() -> Self {
+        Self::from_core(Builder::new().build_in_memory())
+    }
+
+    /// A cache with other settings than the defaults.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Connects to the store that `url` names: `memory:`, `redis://[user:password@]host[:port][/database]`, or `redis+unix:///path[?db=0]`. Any of them takes `?namespace=`.
+    ///
+    /// Waits for the connection, at most for a second. A server that is not there is no error: the cache goes on trying, and until it is there every call loads.
+    ///
+    /// # Errors
+    ///
+    /// When the URL cannot be understood, or names a store that this build does not have.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is left behind.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Builder::new().url(url).connect().await
+    }
+
+    /// Connects to the store that the environment names: `CACHE_URL` as in [`connect`](Self::connect), and `CACHE_NAMESPACE`. Nothing set means `memory:`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect).
+    pub async fn from_env() -> Result<Self, Error> {
+        Builder::from_env()?.connect().await
+    }
+
+    /// Begins a sentence about one entry of `site`, whose function returns what `kind` says. See [`Entry`].
+    #[inline]
+    pub fn entry<K: Outcome>(&self, site: &'static Site, kind: K) -> Entry<K, Unset> {
+        let _ = kind;
         Entry::new(self.clone(), site)
     }
-    /// An invalidation.
+
+    /// Begins a sentence about what `site` invalidates. See [`Invalidation`].
     pub fn invalidation(&self, site: &'static Site) -> Invalidation {
         Invalidation::new(self.clone(), site)
+    }
+
+    /// Invalidates the entry of `key`, the full text of a key such as `user:7`.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was not confirmed by then is delivered beside the caller.
+    pub async fn invalidate(&self, key: impl AsRef<str>) -> Delivery {
+        static SITE: Site = Site::invalidates("cache_runtime::Cache", "invalidate");
+        let keys = vec![Name::new(key.as_ref().as_bytes())];
+        invalidation::invalidate(self.core(), &SITE, Targets { keys, tags: Vec::new() }).await
+    }
+
+    /// Invalidates all entries that have one of `tags`, each the full text of a tag such as `users`.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was not confirmed by then is delivered beside the caller.
+    pub async fn invalidate_tags<T: AsRef<str>>(&self, tags: impl IntoIterator<Item = T>) -> Delivery {
+        static SITE: Site = Site::invalidates("cache_runtime::Cache", "invalidate_tags");
+        let tags = tags.into_iter().map(|tag| Name::new(tag.as_ref().as_bytes())).collect();
+        invalidation::invalidate(self.core(), &SITE, Targets { keys: Vec::new(), tags }).await
+    }
+
+    /// Runs `future`, which commits a transaction at its end, and only then applies the invalidations of all mutators called in it.
+    ///
+    /// Until then they are guarded: other tasks store nothing that outlives the transaction. Reads in `future` of what was collected so far pass by the cache, so that it sees
+    /// its own writes. Whether `future` commits or rolls back, what was collected is invalidated: too much, and never too little.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with a mutator that is dropped half-way: what was collected stays marked for some seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, cached, invalidates, scope};
+    ///
+    /// #[invalidates(tags = ["users"])]
+    /// async fn rename() {}
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::memory();
+    /// scope(cache.clone(), async {
+    ///     cache
+    ///         .defer_invalidations(async {
+    ///             // begin a transaction
+    ///             rename().await;
+    ///             // commit it
+    ///         })
+    ///         .await;
+    /// })
+    /// .await;
+    /// assert_eq!(cache.stats().total.applied, 1);
+    /// # });
+    /// ```
+    pub async fn defer_invalidations<F: Future>(&self, future: F) -> F::Output {
+        let mut context = Context::current();
+        if context.deferral.is_some() {
+            return future.await;
+        }
+        let deferral = Arc::new(Deferral::default());
+        context.deferral = Some(deferral.clone());
+        let output = context.carry(future).await;
+        let _ = deferral.end().await;
+        output
+    }
+
+    /// Runs `future` so that nothing it loads is stored or shared, as where it reads an old snapshot. What is stored is served.
+    pub async fn no_fill<F: Future>(&self, future: F) -> F::Output {
+        let context = Context { no_fill: true, ..Context::current() };
+        context.carry(future).await
+    }
+
+    /// What was counted so far, in total and for each function.
+    pub fn stats(&self) -> Stats {
+        self.core().metrics.read()
+    }
+
+    /// How many keys and tags were invalidated and the store has not confirmed it yet.
+    pub fn pending(&self) -> usize {
+        self.core().journal.len()
+    }
+
+    pub(crate) fn from_core(core: Core) -> Self {
+        Self(Handle::Shared(Arc::new(core)))
+    }
+
+    #[inline]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        match &self.0 {
+            Handle::Installed(core) => core,
+            Handle::Shared(core) => core,
+        }
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("store", &self.core().store).finish_non_exhaustive()
     }
 }

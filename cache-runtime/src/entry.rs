@@ -1,65 +1,399 @@
-//! STUB.
-use crate::cache::Cache;
-use crate::key::KeyPart;
-use crate::outcome::{Cacheable, Outcome};
-use crate::policy::{TimeToLive, Unset};
-use crate::site::Site;
+//! One entry, from the typed side: the sentence that `#[cached]` prints.
+
+use std::any::Any;
+use std::any::type_name;
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
-/// One entry.
+
+use crate::cache::Cache;
+use crate::codec::Codec;
+use crate::codec::Value;
+use crate::context::Context;
+use crate::core::Core;
+use crate::core::Loaded;
+use crate::envelope::Payload;
+use crate::invalidation;
+use crate::invalidation::Delivery;
+use crate::key::KeyPart;
+use crate::key::KeyWriter;
+use crate::key::Name;
+use crate::key::Text;
+use crate::key::plain;
+use crate::outcome::Cacheable;
+use crate::outcome::Outcome;
+use crate::outcome::Split;
+use crate::policy;
+use crate::policy::TimeToLive;
+use crate::policy::Unset;
+use crate::read;
+use crate::read::Access;
+use crate::read::Landing;
+use crate::read::Request;
+use crate::site::Site;
+use crate::store::Targets;
+use crate::token::Register;
+
+/// One entry of a cache: a key, tags and a time-to-live, and then what to do with it.
+///
+/// [`Cache::entry`] begins one. What `#[cached]` prints is such a sentence, so everything that it does can be done by hand.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cache_runtime::{Cache, Site, returns};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// static PRICE: Site = Site::cached("shop", "price").key("price:{sku}").tags(&["prices"]);
+///
+/// let cache = Cache::memory();
+/// let price = |sku: &str| cache.entry(&PRICE, returns::<u32>().kind()).key(&[&sku]).ttl(Duration::from_secs(60));
+///
+/// assert_eq!(price("tea").get_or_load(async { 350 }).await, 350);
+/// assert_eq!(price("tea").get().await, Some(350));
+///
+/// cache.invalidate_tags(["prices"]).await;
+/// assert_eq!(price("tea").get().await, None);
+/// # });
+/// ```
 #[must_use = "an entry does nothing until it is asked, as with `get_or_load`"]
-#[derive(Debug)]
 pub struct Entry<K, T = Unset> {
-    cache: Cache,
-    site: &'static Site,
+    parts: Parts,
     ttl: T,
     kind: PhantomData<fn() -> K>,
 }
+
+/// An entry without its types.
+struct Parts {
+    cache: Cache,
+    site: &'static Site,
+    /// The rendered key, once there is one.
+    key: Text,
+    /// The rendered tags, a NUL after each, if they have placeholders.
+    tags: Text,
+    of: Option<&'static str>,
+    jitter: Option<f64>,
+    in_transaction: bool,
+}
+
 impl<K: Outcome> Entry<K, Unset> {
     pub(crate) fn new(cache: Cache, site: &'static Site) -> Self {
-        Self { cache, site, ttl: Unset, kind: PhantomData }
+        let parts =
+            Parts { cache, site, key: Text::new(), tags: Text::new(), of: None, jitter: None, in_transaction: false };
+        Self { parts, ttl: Unset, kind: PhantomData }
     }
 }
+
 impl<K: Outcome, T> Entry<K, T> {
-    /// Says whose function this is; only for a key that was not given.
-    pub fn of<S: ?Sized>(self) -> Self {
+    /// Says which type's function this is, for a site without a key: the type's name becomes part of the key. To be called before [`key`](Self::key).
+    pub fn of<S: ?Sized>(mut self) -> Self {
+        self.parts.of = Some(type_name::<S>());
         self
     }
-    /// Fills the key's placeholders.
-    pub fn key(self, parts: &[&dyn KeyPart]) -> Self {
-        let _ = parts;
+
+    /// Fills the placeholders of the site's key, in order. Without a key on the site, the parts follow the function's name.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many parts as placeholders: entries would be mixed up.
+    #[track_caller]
+    #[inline]
+    pub fn key(mut self, parts: &[&dyn KeyPart]) -> Self {
+        self.parts.render_key(parts);
         self
     }
-    /// Fills the tags' placeholders, all of them in order.
-    pub fn tags(self, parts: &[&dyn KeyPart]) -> Self {
-        let _ = parts;
+
+    /// Fills the placeholders of the site's tags, all of them in order.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many parts as placeholders.
+    #[track_caller]
+    #[inline]
+    pub fn tags(mut self, parts: &[&dyn KeyPart]) -> Self {
+        let templates = self.parts.site.tag_templates();
+        assert!(
+            templates.placeholders() == parts.len(),
+            "the tags take {} parts, not {}",
+            templates.placeholders(),
+            parts.len()
+        );
+        templates.render(parts, &mut self.parts.tags);
         self
     }
-    /// ttl.
+
+    /// Keeps the value for `ttl`, give or take the jitter, counted from the start of its load. At most ten years.
+    #[inline]
     pub fn ttl(self, ttl: Duration) -> Entry<K, Duration> {
-        Entry { cache: self.cache, site: self.site, ttl, kind: PhantomData }
+        Entry { parts: self.parts, ttl, kind: PhantomData }
     }
-    /// ttl from the value.
+
+    /// Keeps the value for as long as `ttl` says when it is asked with the value. Zero means that it is not stored.
     pub fn ttl_with<F: Fn(&K::Value) -> Duration>(self, ttl: F) -> Entry<K, F> {
-        Entry { cache: self.cache, site: self.site, ttl, kind: PhantomData }
+        Entry { parts: self.parts, ttl, kind: PhantomData }
     }
-    /// jitter.
-    pub fn jitter(self, jitter: f64) -> Self {
-        let _ = jitter;
+
+    /// Spreads the time-to-live by up to `jitter` of it in both directions, so that what was stored together does not expire together.
+    ///
+    /// Between 0 and 1. Defaults to what the cache was built with, which defaults to 0.1.
+    pub fn jitter(mut self, jitter: f64) -> Self {
+        self.parts.jitter = Some(jitter);
         self
     }
-    /// in transaction.
-    pub fn in_transaction(self) -> Self {
+
+    /// Says that the load runs inside of a database transaction: what it reads may never be committed or be long out of date, so it is neither stored nor
+    /// shared with other callers. An entry that is stored already is served, unless this task has just invalidated it inside of
+    /// [`Cache::defer_invalidations`].
+    pub fn in_transaction(mut self) -> Self {
+        self.parts.in_transaction = true;
         self
     }
-    /// Get or load.
+
+    /// Returns the stored value, or runs `load` and stores what it returns.
+    ///
+    /// Of callers that miss together, in this process or in others on the same store, one runs `load` and the rest wait for it, at most for the cache's
+    /// `max_wait`. An error is its caller's own: it is not stored and not shared, and one of those who wait tries instead.
+    ///
+    /// What `load` reads through other entries of this cache, this entry comes to depend on: it goes when any of theirs goes.
+    ///
+    /// # Errors
+    ///
+    /// Only those of `load`. A store that is away counts as a miss, and is seen in [`Cache::stats`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up whatever it held, and one of those who wait takes over.
     pub async fn get_or_load<F>(self, load: F) -> K::Whole
     where
         F: Future<Output = K::Whole>,
         K::Value: Cacheable,
         T: TimeToLive<K::Value>,
     {
-        let _ = (&self.cache, &self.site, &self.ttl);
-        load.await
+        if let Some(value) = self.parts.local_hit::<K::Value>() {
+            return K::whole(value);
+        }
+        let request = self.parts.request::<K::Value>(self.ttl.fixed());
+        let context = self.parts.context();
+        let core = self.parts.cache.core();
+        if !self.parts.owns_its_name() {
+            return load.await;
+        }
+        match Box::pin(read::access(core, &request, &context)).await {
+            Access::Have(loaded) => match whole::<K>(loaded) {
+                Some(whole) => whole,
+                // Nothing was shared that this function could return.
+                None => load.await,
+            },
+            Access::Load(landing_strip) => {
+                let inner = landing_strip.context(core, &request, &context);
+                let whole = inner.clone().carry(load).await;
+                let landing = match K::split(&whole) {
+                    Split::Value(value) => self.parts.landing(value, self.ttl.of(value)),
+                    Split::Empty => Landing::Empty,
+                    Split::Failed => Landing::Failed,
+                };
+                landing_strip.settle(core, &request, &context, &inner, landing);
+                whole
+            }
+        }
     }
+
+    /// Returns the stored value, if it may be served.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is held.
+    pub async fn get(self) -> Option<K::Value>
+    where
+        K::Value: Cacheable,
+    {
+        let (loaded, _) = self.stored().await?;
+        owned(loaded.value?)
+    }
+
+    /// Returns for how much longer the stored value may be served, short of being invalidated.
+    pub async fn remaining_ttl(self) -> Option<Duration>
+    where
+        K::Value: Cacheable,
+    {
+        self.stored().await.map(|(_, remaining)| remaining)
+    }
+
+    /// Stores `value` in place of whatever is stored or being loaded; says whether it was stored.
+    ///
+    /// It counts as loaded at the moment of the call. A value that was read from the source earlier than that may be out of date by now, and would stay: where
+    /// that can be, invalidate instead.
+    ///
+    /// # Cancel safety
+    ///
+    /// The value is stored or not.
+    pub async fn put(self, value: K::Value) -> bool
+    where
+        K::Value: Cacheable,
+        T: TimeToLive<K::Value>,
+    {
+        let request = self.parts.request::<K::Value>(self.ttl.fixed());
+        let ttl = self.ttl.of(&value);
+        let Landing::Value { value, ttl, tags } = self.parts.landing(&value, ttl) else { return false };
+        self.parts.owns_its_name() && read::put(self.parts.cache.core(), &request, value, ttl, tags).await
+    }
+
+    /// Invalidates the entry: no read that starts after this returned `Applied` is given what was stored, or loaded from before, by anybody.
+    ///
+    /// # Cancel safety
+    ///
+    /// The entry is invalidated or not.
+    pub async fn invalidate(self) -> Delivery {
+        let keys = vec![Name::new(&self.parts.full_key())];
+        invalidation::invalidate(self.parts.cache.core(), self.parts.site, Targets { keys, tags: Vec::new() }).await
+    }
+
+    async fn stored(&self) -> Option<(Loaded, Duration)>
+    where
+        K::Value: Cacheable,
+    {
+        if !self.parts.owns_its_name() {
+            return None;
+        }
+        let request = self.parts.request::<K::Value>(None);
+        read::stored(self.parts.cache.core(), &request, &self.parts.context()).await
+    }
+}
+
+impl Parts {
+    #[track_caller]
+    fn render_key(&mut self, parts: &[&dyn KeyPart]) {
+        match self.site.key_template() {
+            Some(template) => {
+                let takes = template.placeholders();
+                assert!(
+                    takes == parts.len(),
+                    "the key `{}` takes {takes} parts, not {}",
+                    template.as_str(),
+                    parts.len()
+                );
+                template.render(parts, &mut self.key);
+            }
+            None => {
+                self.site.write_name(self.of, &mut self.key);
+                for part in parts {
+                    self.key.push(b':');
+                    part.write(&mut KeyWriter::new(&mut self.key));
+                }
+            }
+        }
+    }
+
+    /// The value of a stored entry, decoded, in this process and of this very call's site and tags: all that a hit usually needs.
+    #[inline]
+    fn local_hit<V: Cacheable>(&self) -> Option<V> {
+        let core = self.cache.core();
+        let local = core.local.as_ref()?;
+        if self.key.is_empty() || !Context::is_bare() || core.journal.is_busy() {
+            return None;
+        }
+        let kept = local.hit(plain(&self.key)?)?;
+        let origin = kept.stored.origin.as_ref()?;
+        if !std::ptr::eq(origin.site, self.site) || *origin.tags != *self.tags {
+            return None;
+        }
+        let Payload::Value(value) = &kept.stored.payload else { return None };
+        let value = value.downcast_ref::<V>()?.clone();
+        core.metrics.of(self.site).hits.add();
+        Some(value)
+    }
+
+    /// The key, also where nobody gave it parts because it takes none.
+    #[track_caller]
+    fn full_key(&self) -> Text {
+        if !self.key.is_empty() {
+            return self.key.clone();
+        }
+        let mut key = Text::new();
+        match self.site.key_template() {
+            Some(template) => {
+                assert!(template.placeholders() == 0, "the key `{}` was not given its parts", template.as_str());
+                template.render(&[], &mut key);
+            }
+            None => self.site.write_name(self.of, &mut key),
+        }
+        key
+    }
+
+    #[track_caller]
+    fn tag_registers(&self) -> Vec<Register> {
+        let templates = self.site.tag_templates();
+        assert!(!templates.are_dynamic() || !self.tags.is_empty(), "the tags were not given their parts");
+        let mut fixed = Text::new();
+        let text = if templates.are_dynamic() {
+            &self.tags
+        } else {
+            templates.render(&[], &mut fixed);
+            &fixed
+        };
+        let mut registers: Vec<_> = names(text).map(Register::Tag).collect();
+        registers.sort_unstable();
+        registers.dedup();
+        registers
+    }
+
+    #[track_caller]
+    fn request<V: Cacheable>(&self, ttl: Option<Duration>) -> Request {
+        Request {
+            site: self.site,
+            key: Name::new(&self.full_key()),
+            tags: self.tag_registers(),
+            version: 0,
+            codec: Codec::json::<V>(),
+            token_life: policy::token_life(ttl),
+        }
+    }
+
+    fn context(&self) -> Context {
+        let mut context = Context::current();
+        context.no_fill |= self.in_transaction;
+        context
+    }
+
+    fn landing<V: Cacheable>(&self, value: &V, ttl: Duration) -> Landing {
+        let core: &Core = self.cache.core();
+        let ttl = policy::jittered(ttl, self.jitter.unwrap_or(core.settings.jitter), core.host.random());
+        Landing::Value { value: std::sync::Arc::new(value.clone()), ttl, tags: self.tags.as_slice().into() }
+    }
+
+    fn owns_its_name(&self) -> bool {
+        self.site.key_template().is_some() || self.site.owns_its_name(self.of)
+    }
+}
+
+impl<K, T> fmt::Debug for Entry<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Keys may hold what nobody should read in a log.
+        f.debug_struct("Entry").field("function", &self.parts.site.function()).finish_non_exhaustive()
+    }
+}
+
+/// The names in a text that has a NUL after each.
+pub(crate) fn names(text: &[u8]) -> impl Iterator<Item = Name> {
+    let text = text.strip_suffix(&[0]).unwrap_or(text);
+    let some = !text.is_empty();
+    text.split(|byte| *byte == 0).filter(move |_| some).map(Name::new)
+}
+
+fn whole<K: Outcome>(loaded: Loaded) -> Option<K::Whole>
+where
+    K::Value: Cacheable,
+{
+    match loaded.value {
+        Some(value) => owned(value).map(K::whole),
+        None => K::empty(),
+    }
+}
+
+/// The value itself: moved out if nobody else has it, cloned if somebody has.
+fn owned<V: Any + Clone + Send + Sync>(value: Value) -> Option<V> {
+    let value = value.downcast::<V>().ok()?;
+    Some(std::sync::Arc::try_unwrap(value).unwrap_or_else(|shared| V::clone(&shared)))
 }

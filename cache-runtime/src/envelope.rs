@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::key::Name;
+use crate::site::Site;
 use crate::token::Dependency;
 use crate::token::Register;
 use crate::token::Token;
@@ -45,6 +46,17 @@ pub(crate) struct Header {
 pub(crate) struct Stored {
     pub(crate) header: Header,
     pub(crate) payload: Payload,
+    /// The size of the value when encoded, where the in-process store is bounded by that.
+    pub(crate) weight: Option<u64>,
+    /// Which call filled it, in process: one of the same site and tags needs no look at the tags.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// The site of a call, and its tags as [`Templates::render`](crate::site::Templates::render) writes them.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) site: &'static Site,
+    pub(crate) tags: Box<[u8]>,
 }
 
 /// A value, decoded or not.
@@ -142,7 +154,7 @@ impl Stored {
         if of_key != digest(key) {
             return Err(Unreadable::Key);
         }
-        Ok(Self { header, payload: Payload::Bytes(payload) })
+        Ok(Self { header, payload: Payload::Bytes(payload), weight: None, origin: None })
     }
 }
 

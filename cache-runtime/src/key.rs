@@ -12,6 +12,7 @@ mod part;
 mod template;
 
 pub(crate) use name::Name;
+pub(crate) use name::plain;
 pub use part::KeyPart;
 pub use part::KeyWriter;
 pub use part::TypeKey;

@@ -36,14 +36,25 @@ pub trait Outcome: sealed::Sealed {
     /// What of it is stored.
     type Value;
 
-    /// The value to store, or `None` when this outcome is not stored.
-    fn value(whole: &Self::Whole) -> Option<&Self::Value>;
+    /// What came of a call.
+    fn split(whole: &Self::Whole) -> Split<'_, Self::Value>;
 
     /// A stored value as the function returns it.
     fn whole(value: Self::Value) -> Self::Whole;
 
-    /// Whether the function failed, so that a waiter should not expect to fare better by trying at once.
-    fn failed(whole: &Self::Whole) -> bool;
+    /// How the function says that there is nothing, if it can.
+    fn empty() -> Option<Self::Whole>;
+}
+
+/// What came of a call, as a cache sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split<'a, V> {
+    /// A value, which is stored.
+    Value(&'a V),
+    /// Nothing, which those who wait share but nobody stores.
+    Empty,
+    /// An error, which is its caller's own.
+    Failed,
 }
 
 /// The kind of `Result<T, E>`: `Ok` is stored.
@@ -66,16 +77,16 @@ impl<T, E> Outcome for Fallible<T, E> {
     type Whole = Result<T, E>;
     type Value = T;
 
-    fn value(whole: &Self::Whole) -> Option<&T> {
-        whole.as_ref().ok()
+    fn split(whole: &Self::Whole) -> Split<'_, T> {
+        whole.as_ref().map_or(Split::Failed, Split::Value)
     }
 
     fn whole(value: T) -> Self::Whole {
         Ok(value)
     }
 
-    fn failed(whole: &Self::Whole) -> bool {
-        whole.is_err()
+    fn empty() -> Option<Self::Whole> {
+        None
     }
 }
 
@@ -83,16 +94,16 @@ impl<T> Outcome for Optional<T> {
     type Whole = Option<T>;
     type Value = T;
 
-    fn value(whole: &Self::Whole) -> Option<&T> {
-        whole.as_ref()
+    fn split(whole: &Self::Whole) -> Split<'_, T> {
+        whole.as_ref().map_or(Split::Empty, Split::Value)
     }
 
     fn whole(value: T) -> Self::Whole {
         Some(value)
     }
 
-    fn failed(_: &Self::Whole) -> bool {
-        false
+    fn empty() -> Option<Self::Whole> {
+        Some(None)
     }
 }
 
@@ -100,16 +111,20 @@ impl<T, E> Outcome for FallibleOptional<T, E> {
     type Whole = Result<Option<T>, E>;
     type Value = T;
 
-    fn value(whole: &Self::Whole) -> Option<&T> {
-        whole.as_ref().ok()?.as_ref()
+    fn split(whole: &Self::Whole) -> Split<'_, T> {
+        match whole {
+            Ok(Some(value)) => Split::Value(value),
+            Ok(None) => Split::Empty,
+            Err(_) => Split::Failed,
+        }
     }
 
     fn whole(value: T) -> Self::Whole {
         Ok(Some(value))
     }
 
-    fn failed(whole: &Self::Whole) -> bool {
-        whole.is_err()
+    fn empty() -> Option<Self::Whole> {
+        Some(Ok(None))
     }
 }
 
@@ -117,16 +132,16 @@ impl<T> Outcome for Plain<T> {
     type Whole = T;
     type Value = T;
 
-    fn value(whole: &T) -> Option<&T> {
-        Some(whole)
+    fn split(whole: &T) -> Split<'_, T> {
+        Split::Value(whole)
     }
 
     fn whole(value: T) -> T {
         value
     }
 
-    fn failed(_: &T) -> bool {
-        false
+    fn empty() -> Option<T> {
+        None
     }
 }
 

@@ -1,4 +1,4 @@
-//! How long an entry lives: pure functions of time.
+//! How long things take and last: pure functions of time and chance.
 
 use std::time::Duration;
 
@@ -11,6 +11,11 @@ use std::time::Duration;
 pub trait TimeToLive<V> {
     /// How long `value` is kept.
     fn of(&self, value: &V) -> Duration;
+
+    /// The same before there is a value, if it does not depend on one.
+    fn fixed(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// No time-to-live was given yet.
@@ -21,11 +26,92 @@ impl<V> TimeToLive<V> for Duration {
     fn of(&self, _: &V) -> Duration {
         *self
     }
+
+    fn fixed(&self) -> Option<Duration> {
+        Some(*self)
+    }
 }
 
 #[diagnostic::do_not_recommend]
 impl<V, F: Fn(&V) -> Duration> TimeToLive<V> for F {
     fn of(&self, value: &V) -> Duration {
         self(value)
+    }
+}
+
+/// The longest time-to-live; longer ones are cut, so that no sum overflows.
+pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// How long a token lives at least, so that tags in use do not expire in between.
+const TOKEN_LIFE: Duration = Duration::from_secs(60 * 60);
+
+/// How long a token lives under entries whose time-to-live nobody knows yet.
+const TOKEN_LIFE_UNKNOWN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// `ttl`, up to `spread` shorter or longer as `chance` has it, so that what was stored together does not expire together.
+pub(crate) fn jittered(ttl: Duration, spread: f64, chance: u128) -> Duration {
+    let ttl = ttl.min(LONGEST);
+    let spread = if spread.is_finite() { spread.clamp(0.0, 1.0) } else { 0.0 };
+    // 53 bits make a number in 0..1, twice that less one a number in -1..1.
+    let between = (chance >> 75) as f64 / (1_u64 << 53) as f64;
+    ttl.mul_f64(1.0 + spread * (2.0 * between - 1.0))
+}
+
+/// How long the tokens of an entry live: longer than the entry.
+pub(crate) fn token_life(ttl: Option<Duration>) -> Duration {
+    ttl.map_or(TOKEN_LIFE_UNKNOWN, |ttl| (ttl.min(LONGEST) * 3).max(TOKEN_LIFE))
+}
+
+/// Pauses that grow, each shortened by chance so that waiters do not move in step.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new((first, longest): (Duration, Duration)) -> Self {
+        Self { next: first, longest }
+    }
+
+    pub(crate) fn next(&mut self, chance: u128) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 17 / 10).min(self.longest);
+        pause.mul_f64(0.75 + 0.25 * ((chance >> 75) as f64 / (1_u64 << 53) as f64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn jitter_stays_within_its_spread(ttl in 0..1_000_000_u64, spread in 0.0..1.0, chance in any::<u128>()) {
+            let ttl = Duration::from_millis(ttl);
+            let jittered = jittered(ttl, spread, chance);
+            let slack = Duration::from_micros(1);
+            prop_assert!(jittered <= ttl.mul_f64(1.0 + spread) + slack);
+            prop_assert!(jittered + slack >= ttl.mul_f64(1.0 - spread));
+        }
+
+        #[test]
+        fn pauses_never_pass_the_longest(chances in prop::collection::vec(any::<u128>(), 1..40)) {
+            let longest = Duration::from_millis(250);
+            let mut backoff = Backoff::new((Duration::from_millis(10), longest));
+            for chance in chances {
+                prop_assert!(backoff.next(chance) <= longest);
+            }
+        }
+    }
+
+    #[test]
+    fn jitter_reaches_both_ends() {
+        let ttl = Duration::from_secs(100);
+        assert_eq!(jittered(ttl, 0.1, 0), Duration::from_secs(90));
+        assert!(jittered(ttl, 0.1, u128::MAX) > Duration::from_millis(109_999));
+        assert_eq!(jittered(ttl, f64::NAN, 5), ttl);
     }
 }

@@ -1,11 +1,20 @@
 //! One `static` for every annotated function.
 
+use std::collections::HashMap;
 use std::panic::Location;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use once_cell::sync::Lazy;
 
 use crate::key::KeyPart;
+use crate::key::KeyWriter;
 use crate::key::Template;
 use crate::key::Text;
+use crate::key::TypeKey;
 
 /// What is known of an annotated function when the program is compiled: its name, its templates, its place in the source.
 ///
@@ -29,6 +38,10 @@ pub struct Site {
     place: &'static Location<'static>,
     /// The place of this site's counters in every cache, plus one; zero until it is first used.
     pub(crate) index: AtomicUsize,
+    /// Where the name of `Self` lies for which this site last claimed its name, plus one.
+    claimed: AtomicUsize,
+    /// Whether another site has the same name.
+    clashes: AtomicBool,
 }
 
 /// Up to [`Templates::MOST`] checked templates.
@@ -152,6 +165,53 @@ impl Site {
         &self.tags
     }
 
+    /// Writes the name under which the entries of a function without a key stand: its module, its own name, and that of `Self`.
+    pub(crate) fn write_name(&self, of: Option<&'static str>, out: &mut Text) {
+        out.extend_from_slice(self.module.as_bytes());
+        out.extend_from_slice(b"::");
+        if let Some(of) = of {
+            KeyPart::write(&TypeKey::of(of), &mut KeyWriter::new(out));
+            out.extend_from_slice(b"::");
+        }
+        out.extend_from_slice(self.function.as_bytes());
+    }
+
+    /// Whether no other site has the name that this one has, for that `Self`.
+    ///
+    /// Functions of one name inside of different functions cannot be told apart, and must not share entries.
+    #[inline]
+    pub(crate) fn owns_its_name(&'static self, of: Option<&'static str>) -> bool {
+        let place = of.map_or(1, |of| of.as_ptr() as usize + 1);
+        if self.claimed.load(Ordering::Acquire) != place {
+            self.claim(of, place);
+        }
+        !self.clashes.load(Ordering::Acquire)
+    }
+
+    #[cold]
+    fn claim(&'static self, of: Option<&'static str>, place: usize) {
+        static NAMES: Lazy<Mutex<HashMap<Text, &'static Site>>> = Lazy::new(Mutex::default);
+        let mut name = Text::new();
+        self.write_name(of, &mut name);
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = *names.entry(name).or_insert(self);
+        if !std::ptr::eq(owner, self) {
+            owner.clashes.store(true, Ordering::Release);
+            if !self.clashes.swap(true, Ordering::Release) {
+                let (file, line, other_file, other_line) = (self.file(), self.line(), owner.file(), owner.line());
+                tracing::error!(
+                    function = self.function,
+                    file,
+                    line,
+                    other_file,
+                    other_line,
+                    "two cached functions come out under one name, so neither is stored; give one of them a `key`"
+                );
+            }
+        }
+        self.claimed.store(place, Ordering::Release);
+    }
+
     #[track_caller]
     const fn new(module: &'static str, function: &'static str) -> Self {
         Self {
@@ -161,6 +221,8 @@ impl Site {
             tags: Templates::NONE,
             place: Location::caller(),
             index: AtomicUsize::new(0),
+            claimed: AtomicUsize::new(0),
+            clashes: AtomicBool::new(false),
         }
     }
 }

@@ -14,6 +14,8 @@
 //!
 //! `conformance` holds the same as tests, which every store runs.
 
+pub(crate) mod off;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,6 +37,11 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// What it keeps: encoded bytes, or values as they are.
     fn keeps(&self) -> Keeps;
 
+    /// Ends when the first attempt to connect has ended, however it did.
+    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Reads entries and registers, all in one round trip.
     ///
     /// The states are those at one moment after the call, each on its own; nothing has to be atomic across them, but an entry is
@@ -43,7 +50,8 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Creates the tokens that are missing, and takes a lease if one is asked for; one round trip.
     ///
-    /// Asking again with a lease that is already held wins again.
+    /// Asking again with a lease that is already held wins again. A free lease is not given when the key holds another entry than the one
+    /// that was seen, so that a caller between somebody else's fill and its own read does not load once more.
     fn begin(&self, begin: Begin) -> Reply<'_, Begun>;
 
     /// Extends a lease that is still held, says whether it is, and notes the generation of what its load captured.
@@ -90,10 +98,10 @@ pub(crate) struct Read {
     pub(crate) registers: Vec<Register>,
 }
 
-/// What was read: the entry, and the states of the registers in the order they were asked for.
+/// What was read: the entry with the lease it was filled under, and the states of the registers in the order they were asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
-    pub(crate) entry: Option<Blob>,
+    pub(crate) entry: Option<(LeaseId, Blob)>,
     pub(crate) states: Vec<State>,
 }
 
@@ -115,6 +123,8 @@ pub(crate) struct LeaseRequest {
     /// The generation of what was captured, if all of it was there to capture.
     pub(crate) generation: Option<Generation>,
     pub(crate) life: Duration,
+    /// The lease under which the entry that was read was filled, if one was read.
+    pub(crate) seen: Option<LeaseId>,
     pub(crate) steal: Steal,
 }
 
@@ -143,6 +153,8 @@ pub(crate) enum LeaseState {
         id: LeaseId,
         generation: Option<Generation>,
     },
+    /// The lease is free, but the key holds another entry than the one that was seen: read again.
+    Changed,
     /// A mutation of the key is running.
     Marked {
         token: Token,

@@ -302,6 +302,12 @@ pub fn type_key<T: ?Sized>() -> TypeKey {
     TypeKey(std::any::type_name::<T>())
 }
 
+impl TypeKey {
+    pub(crate) fn of(name: &'static str) -> Self {
+        Self(name)
+    }
+}
+
 /// Written with `.` for `::`; a type's name holds no other dot.
 impl KeyPart for TypeKey {
     fn write(&self, out: &mut KeyWriter<'_>) {

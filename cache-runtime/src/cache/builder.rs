@@ -1,0 +1,249 @@
+//! Building a cache.
+
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::core::Core;
+use crate::core::Settings;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::host::Threaded;
+use crate::local::Capacity;
+use crate::local::Local;
+
+/// Settings of a cache, each with a default that serves.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cache_runtime::{Cache, Capacity};
+///
+/// let cache = Cache::builder()
+///     .url("memory:")
+///     .capacity(Capacity::Entries(10_000))
+///     .max_wait(Duration::from_secs(5))
+///     .build()?;
+/// # drop(cache);
+/// # Ok::<(), cache_runtime::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct Builder {
+    url: String,
+    namespace: Option<String>,
+    capacity: Capacity,
+    clock: Clock,
+    runtime: Option<Handle>,
+    settings: Settings,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            url: "memory:".to_owned(),
+            namespace: None,
+            capacity: Capacity::default(),
+            clock: Clock::default(),
+            runtime: None,
+            settings: Settings::default(),
+        }
+    }
+
+    pub(super) fn from_env() -> Result<Self, Error> {
+        let mut builder = Self::new();
+        if let Some(url) = variable("CACHE_URL")? {
+            builder.url = url;
+        }
+        builder.namespace = variable("CACHE_NAMESPACE")?;
+        Ok(builder)
+    }
+
+    /// Which store, as [`Cache::connect`] takes it. Defaults to `memory:`.
+    pub fn url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.url);
+        self
+    }
+
+    /// What every key and tag in the store begins with, so that environments and applications can share one: up to 64 letters, digits, `-`, `_`, `.` and `:`. Comes before one in the URL. Defaults to
+    /// `cache`. The in-process store is nobody else's and has none.
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// How much the in-process store holds. Defaults to 100,000 entries.
+    pub fn capacity(mut self, capacity: Capacity) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// A runtime to use in place of a thread of the cache's own. It must have timers and I/O enabled and outlive the cache.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// The clock. Defaults to the system's. A held one needs the feature `test-util`.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The most that one operation of a remote store takes. Defaults to 100 ms.
+    pub fn op_timeout(mut self, limit: Duration) -> Self {
+        self.settings.op_timeout = limit;
+        self
+    }
+
+    /// The most that connecting takes. Defaults to one second.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.settings.connect_timeout = limit;
+        self
+    }
+
+    /// How long a lease on a remote store lives without being renewed, which is how long others wait for a load whose process was killed. Defaults to 3 s.
+    pub fn lease(mut self, life: Duration) -> Self {
+        self.settings.lease = life;
+        self
+    }
+
+    /// How long a load keeps others from loading the same key. Past that it runs on, and is not stored. Defaults to 30 s.
+    pub fn max_load(mut self, limit: Duration) -> Self {
+        self.settings.max_load = limit;
+        self
+    }
+
+    /// The most that a call waits for another's load before it loads for itself. Defaults to 10 s.
+    pub fn max_wait(mut self, limit: Duration) -> Self {
+        self.settings.max_wait = limit;
+        self
+    }
+
+    /// The first and the longest pause between two looks at the store while another process loads. Defaults to 10 ms and 250 ms.
+    pub fn poll(mut self, first: Duration, longest: Duration) -> Self {
+        self.settings.poll = (first, longest);
+        self
+    }
+
+    /// How long the mark of a mutation lives on a remote store without being renewed. Defaults to 3 s.
+    pub fn guard(mut self, life: Duration) -> Self {
+        self.settings.guard = life;
+        self
+    }
+
+    /// The longest that a mutation stays guarded, where it does not say so itself. Defaults to 60 s.
+    pub fn hold_off(mut self, limit: Duration) -> Self {
+        self.settings.hold_off = limit;
+        self
+    }
+
+    /// How far times-to-live are spread, between 0 and 1, where an entry does not say so itself. Defaults to 0.1, which is ten percent in both directions.
+    pub fn jitter(mut self, jitter: f64) -> Self {
+        self.settings.jitter = jitter;
+        self
+    }
+
+    /// The most tags and keys that one entry may depend on, its own and inherited. Entries with more are not stored. Defaults to 64.
+    pub fn max_dependencies(mut self, most: usize) -> Self {
+        self.settings.max_dependencies = most;
+        self
+    }
+
+    /// The largest encoded value that is stored, in bytes. Defaults to 1 MiB.
+    pub fn max_entry(mut self, bytes: usize) -> Self {
+        self.settings.max_entry = bytes;
+        self
+    }
+
+    /// Builds the cache. A connection is made beside the caller; until it stands, every call loads.
+    ///
+    /// # Errors
+    ///
+    /// When a setting makes no sense, when the URL cannot be understood, or when it names a store that this build does not have.
+    pub fn build(mut self) -> Result<Cache, Error> {
+        self.check()?;
+        if self.url == "memory:" || self.url.starts_with("memory:?") {
+            return Ok(Cache::from_core(self.build_in_memory()));
+        }
+        self.build_remote()
+    }
+
+    /// Builds the cache and waits for its connection, at most for [`connect_timeout`](Self::connect_timeout).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`build`](Self::build). A server that is not there is none.
+    pub async fn connect(self) -> Result<Cache, Error> {
+        let cache = self.build()?;
+        cache.core().store.ready().await;
+        Ok(cache)
+    }
+
+    pub(super) fn build_in_memory(mut self) -> Core {
+        self.settings.weigh = matches!(self.capacity, Capacity::Bytes(_));
+        let local = Arc::new(Local::new(self.capacity, self.clock.clone()));
+        let mut core = Core::new(local.clone(), Arc::new(self.host()), self.clock, self.settings);
+        core.local = Some(local);
+        core
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn build_remote(self) -> Result<Cache, Error> {
+        Err(self.unknown_url())
+    }
+
+    fn unknown_url(&self) -> Error {
+        let scheme = self.url.split(':').next().unwrap_or_default();
+        Kind::Url(format!(
+            "no store is named by `{scheme}:`; use `memory:`, `redis://host:port` or `redis+unix:///path`"
+        ))
+        .into()
+    }
+
+    fn host(&self) -> Threaded {
+        self.runtime.clone().map_or_else(Threaded::default, Threaded::on)
+    }
+
+    fn check(&mut self) -> Result<(), Error> {
+        let settings = &mut self.settings;
+        let waits = [
+            settings.op_timeout,
+            settings.connect_timeout,
+            settings.lease,
+            settings.max_load,
+            settings.guard,
+            settings.hold_off,
+        ];
+        if waits.iter().any(|wait| wait.as_millis() == 0) {
+            return Err(Kind::Setting("a timeout, a lease, a guard or a hold-off of less than a millisecond").into());
+        }
+        if settings.poll.0.is_zero() || settings.poll.0 > settings.poll.1 {
+            return Err(
+                Kind::Setting("the first pause between polls must be more than zero and at most the longest").into()
+            );
+        }
+        if !(0.0..=1.0).contains(&settings.jitter) {
+            return Err(Kind::Setting("the jitter must be between 0 and 1").into());
+        }
+        if matches!(self.capacity, Capacity::Entries(0) | Capacity::Bytes(0)) {
+            return Err(Kind::Setting("a store that can hold nothing").into());
+        }
+        Ok(())
+    }
+}
+
+fn variable(name: &str) -> Result<Option<String>, Error> {
+    match env::var(name) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(Kind::Url(format!("`{name}` is not text")).into()),
+    }
+}

@@ -1,0 +1,115 @@
+//! What a task carries along: its cache, the loads it is inside of, and how it wants invalidations treated.
+//!
+//! All of it is task-local, and so goes with a future wherever that is polled, but not into what it spawns:
+//! [`scope::current`](crate::scope::current) carries it there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cache::Cache;
+use crate::core::lock;
+use crate::invalidation::Deferral;
+use crate::key::Name;
+use crate::token::Dependency;
+use std::sync::Mutex;
+
+tokio::task_local! {
+    static CONTEXT: Context;
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Context {
+    /// The cache that stands in for the installed one.
+    pub(crate) cache: Option<Cache>,
+    /// The innermost load that this task is inside of.
+    pub(crate) frame: Option<Arc<Frame>>,
+    /// Whether loads must not be stored or shared.
+    pub(crate) no_fill: bool,
+    /// Where invalidations are collected.
+    pub(crate) deferral: Option<Arc<Deferral>>,
+}
+
+impl Context {
+    /// What the current task carries.
+    pub(crate) fn current() -> Self {
+        CONTEXT.try_with(Self::clone).unwrap_or_default()
+    }
+
+    /// Whether the current task carries anything that a read must heed.
+    #[inline]
+    pub(crate) fn is_bare() -> bool {
+        CONTEXT.try_with(|context| context.frame.is_none() && context.deferral.is_none()).unwrap_or(true)
+    }
+
+    /// The cache that stands in for the installed one, if any.
+    #[inline]
+    pub(crate) fn cache() -> Option<Cache> {
+        CONTEXT.try_with(|context| context.cache.clone()).ok().flatten()
+    }
+
+    /// Runs `future` with this in place of what the task carried.
+    pub(crate) async fn carry<F: Future>(self, future: F) -> F::Output {
+        CONTEXT.scope(self, future).await
+    }
+}
+
+/// One load that is running, and what it depends on so far.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    parent: Option<Arc<Self>>,
+    /// Which cache this is a load of.
+    core: usize,
+    key: Name,
+    /// How long the tokens shall live that this load comes to depend on.
+    pub(crate) token_life: Duration,
+    collected: Mutex<Collected>,
+}
+
+/// What a load depends on besides its own tags.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    pub(crate) dependencies: Vec<Dependency>,
+    /// Whether something in it cannot be depended on, so that it must not be stored.
+    pub(crate) unfillable: bool,
+}
+
+impl Frame {
+    pub(crate) fn new(parent: Option<Arc<Self>>, core: usize, key: Name, token_life: Duration) -> Arc<Self> {
+        let token_life = parent.as_ref().map_or(token_life, |parent| token_life.max(parent.token_life));
+        Arc::new(Self { parent, core, key, token_life, collected: Mutex::default() })
+    }
+
+    /// Whether this load, or one around it, is of `key`.
+    pub(crate) fn is_inside(&self, core: usize, key: &Name) -> bool {
+        let own = self.core == core && self.key == *key;
+        own || self.parent.as_ref().is_some_and(|parent| parent.is_inside(core, key))
+    }
+
+    /// Makes this load depend on what an inner call of the cache `core` depends on.
+    pub(crate) fn depend(&self, core: usize, dependencies: &[Dependency]) {
+        let mut collected = lock(&self.collected);
+        if self.core != core {
+            collected.unfillable = true;
+            return;
+        }
+        for dependency in dependencies {
+            match collected.dependencies.iter().find(|known| known.register == dependency.register) {
+                None => collected.dependencies.push(dependency.clone()),
+                Some(known) if known.token == dependency.token => {}
+                // It changed while the load ran: what was read first is stale by now.
+                Some(_) => collected.unfillable = true,
+            }
+        }
+    }
+
+    /// Says that something in this load cannot be depended on.
+    pub(crate) fn spoil(&self) {
+        lock(&self.collected).unfillable = true;
+    }
+
+    /// Takes what was collected, at the end of the load.
+    pub(crate) fn take(&self) -> Collected {
+        std::mem::take(&mut lock(&self.collected))
+    }
+}

@@ -1,0 +1,164 @@
+//! The engine's parts, and how long each thing may take.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use quick_cache::sync::Cache as Hints;
+
+use crate::clock::Clock;
+use crate::codec::Value;
+use crate::flight::Flights;
+use crate::host::Host;
+use crate::host::SharedHost;
+use crate::host::Task;
+use crate::journal::Journal;
+use crate::key::Name;
+use crate::lease::Right;
+use crate::local::Local;
+use crate::metrics::Metrics;
+use crate::store::Keeps;
+use crate::store::Store;
+use crate::token::Dependency;
+use crate::token::Register;
+
+/// Everything that one cache consists of.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) store: Arc<dyn Store>,
+    /// The same store, when it is the in-process one: its hits need no detour.
+    pub(crate) local: Option<Arc<Local>>,
+    pub(crate) host: SharedHost,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) flights: Arc<Flights<Right, Loaded>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) journal: Journal,
+    /// What entries inherited when they were last seen, so that a hit on a nested entry reads that in the same round trip.
+    pub(crate) inherited: Hints<Name, Arc<[Register]>>,
+    /// The rule that this cache breaks, as a negative control.
+    #[cfg(feature = "sim")]
+    pub(crate) broken: Option<Rule>,
+}
+
+/// What the protocol rests on, each breakable in the simulation to show that it would be noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Tokens are captured before the load.
+    CaptureBeforeLoad,
+    /// A flight is joined only by those it is fresh enough for.
+    JoinByTokens,
+    /// Every end of a mutation invalidates, an error too.
+    InvalidateOnError,
+    /// What a load reads through other cached functions it depends on.
+    InnerDependencies,
+}
+
+/// How long things may take, and how large they may be.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The most a store operation takes.
+    pub(crate) op_timeout: Duration,
+    /// The most a first connection takes.
+    pub(crate) connect_timeout: Duration,
+    /// How long a lease lives without being renewed.
+    pub(crate) lease: Duration,
+    /// How long a lease is renewed at most.
+    pub(crate) max_load: Duration,
+    /// The most a caller waits for another's load.
+    pub(crate) max_wait: Duration,
+    /// The shortest and the longest pause between two looks at the store while another process loads.
+    pub(crate) poll: (Duration, Duration),
+    /// How long the mark of a mutation lives without being renewed.
+    pub(crate) guard: Duration,
+    /// The longest a mutation stays guarded unless it says otherwise.
+    pub(crate) hold_off: Duration,
+    /// How far a time-to-live is spread unless the entry says otherwise.
+    pub(crate) jitter: f64,
+    /// The most tags and keys that one entry depends on.
+    pub(crate) max_dependencies: usize,
+    /// The largest encoded value that is stored, in bytes.
+    pub(crate) max_entry: usize,
+    /// Whether values are weighed, because the in-process store is bounded in bytes.
+    pub(crate) weigh: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            op_timeout: Duration::from_millis(100),
+            connect_timeout: Duration::from_secs(1),
+            lease: Duration::from_secs(3),
+            max_load: Duration::from_secs(30),
+            max_wait: Duration::from_secs(10),
+            poll: (Duration::from_millis(10), Duration::from_millis(250)),
+            guard: Duration::from_secs(3),
+            hold_off: Duration::from_secs(60),
+            jitter: 0.1,
+            max_dependencies: 64,
+            max_entry: 1 << 20,
+            weigh: false,
+        }
+    }
+}
+
+/// What a load landed with, for everybody who waited for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// The value, or `None` if the function said that there is nothing.
+    pub(crate) value: Option<Value>,
+    /// What it depends on, as of before the load; `None` if that is not known.
+    pub(crate) dependencies: Option<Arc<[Dependency]>>,
+}
+
+impl Core {
+    pub(crate) fn new(store: Arc<dyn Store>, host: Arc<dyn Host>, clock: Clock, settings: Settings) -> Self {
+        Self {
+            store,
+            local: None,
+            host,
+            clock,
+            settings,
+            flights: Arc::new(Flights::new()),
+            metrics: Metrics::new(),
+            journal: Journal::default(),
+            inherited: Hints::new(10_000),
+            #[cfg(feature = "sim")]
+            broken: None,
+        }
+    }
+
+    /// What tells this cache from others.
+    pub(crate) fn id(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self) as usize
+    }
+
+    /// Whether this cache breaks `rule`. Never, but in the simulation.
+    pub(crate) fn breaks(&self, rule: Rule) -> bool {
+        #[cfg(feature = "sim")]
+        return self.broken == Some(rule);
+        #[cfg(not(feature = "sim"))]
+        {
+            let _ = rule;
+            false
+        }
+    }
+
+    /// Runs `task` off the caller's path; at once if the store is in process, where it has nothing to wait for.
+    pub(crate) fn finish(&self, mut task: Task) {
+        if self.store.keeps() == Keeps::Values {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            if task.as_mut().poll(&mut context).is_ready() {
+                return;
+            }
+        }
+        self.host.spawn(task);
+    }
+}
+
+/// Locks `mutex`; what a panic left behind is whole, because no code of ours panics half-way through a change.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

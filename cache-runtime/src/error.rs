@@ -1,0 +1,37 @@
+//! What can go wrong when a cache is set up. Nothing does when it is used.
+
+use std::fmt;
+
+/// Why a cache could not be built or installed.
+///
+/// No call of a cached function ever fails with one: a store that is away means running the function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Kind {
+    #[error("{0}")]
+    Url(String),
+    #[error("`{0}` is not a namespace; use up to 64 letters, digits, `-`, `_`, `.` and `:`")]
+    Namespace(String),
+    #[error("{0}")]
+    Setting(&'static str),
+    #[error("a cache is installed already, or a cached function was called before `install`")]
+    Installed,
+    #[error("the system has no thread for the cache")]
+    Thread,
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self(kind)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,125 @@
+//! Invalidations that could not be delivered yet.
+//!
+//! A mutation whose invalidation the store did not confirm is `Deferred`, never `Applied`. It stays here until a later attempt is confirmed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::core::Core;
+use crate::core::lock;
+use crate::store::Targets;
+use crate::token::Register;
+
+/// What is still to be delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    kept: Mutex<Kept>,
+    busy: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    registers: BTreeSet<Register>,
+    delivering: bool,
+}
+
+/// How many keys and tags are kept at most. What does not fit is lost to the journal and stale until its time-to-live, which an event says.
+const MOST: usize = 100_000;
+/// How many are delivered in one attempt.
+const BATCH: usize = 256;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+impl Journal {
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.kept).registers.len()
+    }
+
+    /// Whether anything is still to be delivered.
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    /// Whether one of these is still to be delivered, so that this process must not use its entries.
+    pub(crate) fn holds<'a>(&self, registers: impl IntoIterator<Item = &'a Register>) -> bool {
+        if !self.is_busy() {
+            return false;
+        }
+        let kept = lock(&self.kept);
+        !kept.registers.is_empty() && registers.into_iter().any(|register| kept.registers.contains(register))
+    }
+
+    /// Keeps `targets`, and says whether somebody has to start delivering.
+    fn keep(&self, targets: &Targets) -> bool {
+        let mut kept = lock(&self.kept);
+        self.busy.store(true, Ordering::Release);
+        for register in registers(targets) {
+            if kept.registers.len() >= MOST {
+                tracing::error!(
+                    "more invalidations are undelivered than the journal holds; entries may be stale until they expire"
+                );
+                break;
+            }
+            kept.registers.insert(register);
+        }
+        !std::mem::replace(&mut kept.delivering, true)
+    }
+
+    /// The next few; `None` ends the delivering.
+    fn next(&self) -> Option<Targets> {
+        let mut kept = lock(&self.kept);
+        if kept.registers.is_empty() {
+            kept.delivering = false;
+            self.busy.store(false, Ordering::Release);
+            return None;
+        }
+        let mut targets = Targets::default();
+        for register in kept.registers.iter().take(BATCH) {
+            match register {
+                Register::Key(key) => targets.keys.push(key.clone()),
+                Register::Tag(tag) => targets.tags.push(tag.clone()),
+            }
+        }
+        Some(targets)
+    }
+
+    fn strike(&self, targets: &Targets) {
+        let mut kept = lock(&self.kept);
+        for register in registers(targets) {
+            kept.registers.remove(&register);
+        }
+    }
+}
+
+/// Keeps `targets` and tries again, beside the caller, until they are delivered or the cache is gone.
+pub(crate) fn defer(core: &Arc<Core>, targets: &Targets) {
+    if core.journal.keep(targets) {
+        let weak = Arc::downgrade(core);
+        let host = core.host.clone();
+        core.host.spawn(Box::pin(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                host.sleep(pause).await;
+                let Some(core) = weak.upgrade() else { return };
+                let Some(targets) = core.journal.next() else { return };
+                match core.store.revoke(targets.clone(), None).await {
+                    Ok(()) => {
+                        core.journal.strike(&targets);
+                        pause = Duration::ZERO;
+                    }
+                    Err(_) => pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
+                }
+            }
+        }));
+    }
+}
+
+fn registers(targets: &Targets) -> impl Iterator<Item = Register> {
+    let keys = targets.keys.iter().cloned().map(Register::Key);
+    keys.chain(targets.tags.iter().cloned().map(Register::Tag))
+}

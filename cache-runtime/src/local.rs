@@ -1,0 +1,303 @@
+//! The in-process store: decoded values, and tokens that entries point to.
+//!
+//! A hit is one look-up and one load for each token: the entry holds the very cells its tokens live in, so nothing is looked up by name, no
+//! lock is held and nothing is allocated. Everything else takes the lock of one shard.
+//!
+//! What holds:
+//!
+//! - a token is a number of this process that is never used again;
+//! - a cell that leaves its shard is killed first, under the shard's lock, and with it all entries under it: a register that was
+//!   forgotten can never be revoked behind an entry's back;
+//! - leases, marks and the entry of a key change together under the lock of its shard.
+//!
+//! Leases and marks die with the process, so nobody renews them: they are taken for as long as they may last.
+
+mod registers;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache as Entries;
+
+use crate::clock::Clock;
+use crate::clock::Moment;
+use crate::core::lock;
+use crate::envelope::Stored;
+use crate::key::Name;
+use crate::local::registers::Cell;
+use crate::local::registers::Lease;
+use crate::local::registers::Shard;
+use crate::store::Begin;
+use crate::store::Begun;
+use crate::store::Blob;
+use crate::store::Fill;
+use crate::store::Keeps;
+use crate::store::LeaseRequest;
+use crate::store::LeaseState;
+use crate::store::Mark;
+use crate::store::Read;
+use crate::store::Reading;
+use crate::store::Reply;
+use crate::store::Steal;
+use crate::store::Store;
+use crate::store::Targets;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+use crate::token::Register;
+use crate::token::State;
+
+/// How much the in-process store may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Capacity {
+    /// So many entries.
+    Entries(usize),
+    /// So many bytes of values, as they would be encoded, plus what keeping them takes. Each value is encoded once to be weighed.
+    Bytes(u64),
+}
+
+impl Default for Capacity {
+    /// 100,000 entries.
+    fn default() -> Self {
+        Self::Entries(100_000)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Local {
+    clock: Clock,
+    entries: Entries<Name, Arc<Kept>, Weigh>,
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+const SHARDS: usize = 32;
+/// What an entry takes besides its value, roughly.
+const OVERHEAD: u64 = 256;
+
+/// An entry, and the cells its tokens live in.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) stored: Arc<Stored>,
+    fill: LeaseId,
+    expires: Moment,
+    /// In the order of the entry's dependencies.
+    cells: Box<[Arc<Cell>]>,
+    weight: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Weigh;
+
+impl Weighter<Name, Arc<Kept>> for Weigh {
+    fn weight(&self, _: &Name, kept: &Arc<Kept>) -> u64 {
+        kept.weight
+    }
+}
+
+impl Local {
+    pub(crate) fn new(capacity: Capacity, clock: Clock) -> Self {
+        let (items, weight) = match capacity {
+            Capacity::Entries(entries) => (entries, entries as u64),
+            Capacity::Bytes(bytes) => (usize::try_from(bytes / (4 * OVERHEAD)).unwrap_or(usize::MAX).max(16), bytes),
+        };
+        let registers_per_shard = (2 * items / SHARDS).max(64);
+        Self {
+            clock,
+            entries: Entries::with_weighter(items, weight, Weigh),
+            shards: std::array::from_fn(|_| Mutex::new(Shard::new(registers_per_shard))),
+        }
+    }
+
+    /// The entry of `key`, if it may be served now.
+    #[inline]
+    pub(crate) fn hit(&self, key: &str) -> Option<Arc<Kept>> {
+        let kept = self.entries.get(key)?;
+        let now = self.clock.now();
+        kept.is_valid(now).then_some(kept)
+    }
+
+    fn shard(&self, name: &Name) -> MutexGuard<'_, Shard> {
+        let hash = xxhash_rust::xxh3::xxh3_64(name.as_str().as_bytes());
+        lock(&self.shards[hash as usize % SHARDS])
+    }
+
+    fn read_one(&self, read: &Read) -> Reading {
+        let entry = read
+            .entry
+            .as_ref()
+            .and_then(|key| self.entries.get(key))
+            .map(|kept| (kept.fill, Blob::Value(kept.stored.clone())));
+        let now = self.clock.now();
+        let state = |register: &Register| self.shard(name_of(register)).state(register, now);
+        Reading { entry, states: read.registers.iter().map(state).collect() }
+    }
+
+    fn take_lease(&self, request: &LeaseRequest) -> LeaseState {
+        let now = self.clock.now();
+        let mut shard = self.shard(&request.key);
+        if let State::Pending { token, strict } = shard.mark_of_key(&request.key, now) {
+            return LeaseState::Marked { token, strict };
+        }
+        if let Some(lease) = shard.lease(&request.key, now) {
+            let mine = lease.id == request.id;
+            if !mine && request.steal != Steal::Anybodys && request.steal != Steal::From(lease.id) {
+                return LeaseState::Held { id: lease.id, generation: lease.generation };
+            }
+        } else if request.steal == Steal::Nobodys {
+            let fill = self.entries.peek(&request.key).map(|kept| kept.fill);
+            if fill.is_some() && fill != request.seen {
+                return LeaseState::Changed;
+            }
+        }
+        let lease = Lease { id: request.id, generation: request.generation, expires: now.after(request.life) };
+        shard.set_lease(&request.key, lease, now);
+        LeaseState::Won
+    }
+
+    /// The entry of `fill`, with the cells of its tokens; `None` if one of them is gone already.
+    fn keep(&self, fill: &Fill, now: Moment) -> Option<Kept> {
+        let Blob::Value(stored) = &fill.blob else { return None };
+        let cell = |dependency: &crate::token::Dependency| {
+            self.shard(name_of(&dependency.register)).cell(&dependency.register, dependency.token, now)
+        };
+        let cells = stored.header.dependencies.iter().map(cell).collect::<Option<Box<[_]>>>()?;
+        let weight = stored.weight.map_or(1, |encoded| encoded + OVERHEAD);
+        Some(Kept { stored: stored.clone(), fill: fill.lease, expires: now.after(fill.life), cells, weight })
+    }
+
+    fn fill_now(&self, fill: &Fill) -> bool {
+        let now = self.clock.now();
+        let kept = self.keep(fill, now);
+        let mut shard = self.shard(&fill.key);
+        if shard.lease(&fill.key, now).is_none_or(|lease| lease.id != fill.lease) {
+            return false;
+        }
+        shard.end_lease(&fill.key);
+        let Some(kept) = kept else { return false };
+        self.entries.insert(fill.key.clone(), Arc::new(kept));
+        true
+    }
+
+    fn change(&self, targets: &Targets, change: impl Fn(&mut Shard, &Register)) {
+        for key in &targets.keys {
+            let mut shard = self.shard(key);
+            shard.end_lease(key);
+            self.entries.remove(key);
+            change(&mut shard, &Register::Key(key.clone()));
+        }
+        for tag in &targets.tags {
+            change(&mut self.shard(tag), &Register::Tag(tag.clone()));
+        }
+    }
+
+    /// Forgets an entry, as eviction would.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn evict(&self, key: &Name) {
+        self.entries.remove(key);
+    }
+
+    /// Forgets the token of a register, as eviction would.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn evict_register(&self, register: &Register) {
+        self.shard(name_of(register)).evict(register);
+    }
+}
+
+impl Kept {
+    #[inline]
+    fn is_valid(&self, now: Moment) -> bool {
+        let tokens = self.stored.header.dependencies.iter().map(|dependency| dependency.token);
+        now < self.expires && self.cells.iter().zip(tokens).all(|(cell, token)| cell.holds(token, now))
+    }
+
+    /// For how much longer it may be served, short of being invalidated.
+    pub(crate) fn remaining(&self, now: Moment) -> Duration {
+        self.expires.since(now)
+    }
+}
+
+fn name_of(register: &Register) -> &Name {
+    match register {
+        Register::Tag(name) | Register::Key(name) => name,
+    }
+}
+
+fn ready<'a, T: Send + 'a>(value: T) -> Reply<'a, T> {
+    Box::pin(std::future::ready(Ok(value)))
+}
+
+impl Store for Local {
+    fn keeps(&self) -> Keeps {
+        Keeps::Values
+    }
+
+    fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
+        ready(reads.iter().map(|read| self.read_one(read)).collect())
+    }
+
+    fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
+        let now = self.clock.now();
+        let create = |register: &Register| self.shard(name_of(register)).state_or_create(register, now);
+        let states = begin.registers.iter().map(create).collect();
+        ready(Begun { states, lease: begin.lease.as_ref().map(|request| self.take_lease(request)) })
+    }
+
+    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
+        let now = self.clock.now();
+        let mut shard = self.shard(&key);
+        let held = shard.lease(&key, now).is_some_and(|held| held.id == lease);
+        if held {
+            let lease = Lease { id: lease, generation: Some(generation), expires: now.after(life) };
+            shard.set_lease(&key, lease, now);
+        }
+        ready(held)
+    }
+
+    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
+        let now = self.clock.now();
+        let mut shard = self.shard(&key);
+        if shard.lease(&key, now).is_some_and(|held| held.id == lease) {
+            shard.end_lease(&key);
+        }
+        ready(())
+    }
+
+    fn fill(&self, fill: Fill) -> Reply<'_, bool> {
+        ready(self.fill_now(&fill))
+    }
+
+    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
+        let now = self.clock.now();
+        if mark.renew {
+            // What still stands lives on as it is; what is lost is placed anew, with all that goes with it.
+            let mut lost = Targets::default();
+            for key in targets.keys {
+                let stands = self.shard(&key).renew_mark(&Register::Key(key.clone()), mark, now);
+                if !stands {
+                    lost.keys.push(key);
+                }
+            }
+            for tag in targets.tags {
+                let stands = self.shard(&tag).renew_mark(&Register::Tag(tag.clone()), mark, now);
+                if !stands {
+                    lost.tags.push(tag);
+                }
+            }
+            self.change(&lost, |shard, register| shard.mark(register, mark, now));
+        } else {
+            self.change(&targets, |shard, register| shard.mark(register, mark, now));
+        }
+        ready(())
+    }
+
+    fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
+        let now = self.clock.now();
+        self.change(&targets, |shard, register| shard.revoke(register, ended, now));
+        ready(())
+    }
+}

@@ -1,0 +1,353 @@
+//! Tokens, marks and leases of the in-process store.
+//!
+//! A register of a tag holds a token or a mark. A key has two: its *slot*, which holds a lease or a mark, and its *key token*, which
+//! exists while an outer entry depends on it and dies with every invalidation of the key.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use crate::clock::Moment;
+use crate::key::Name;
+use crate::store::Mark;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+use crate::token::Register;
+use crate::token::State;
+use crate::token::Token;
+
+/// Where the current token of a register lives for as long as an entry points to it.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    token: AtomicU64,
+    /// When the token dies by itself, because a mark does.
+    until: AtomicU64,
+}
+
+/// The token of a cell that holds none any more.
+const DEAD: u64 = 0;
+
+/// A lease that was taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    pub(crate) id: LeaseId,
+    pub(crate) generation: Option<Generation>,
+    pub(crate) expires: Moment,
+}
+
+/// The registers of some names.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    tags: HashMap<Name, Marked>,
+    keys: HashMap<Name, Key>,
+    most: usize,
+    /// Sweep when there are so many.
+    sweep_at: usize,
+}
+
+/// A cell, and the marks that stand on it.
+#[derive(Debug)]
+struct Marked {
+    cell: Arc<Cell>,
+    marks: Vec<Standing>,
+}
+
+#[derive(Debug)]
+struct Key {
+    lease: Option<Lease>,
+    /// Its cell holds the token of the mark, and is of no other use.
+    slot: Marked,
+    token: Option<Arc<Cell>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    /// `None` for those of whom there were too many to tell apart.
+    id: Option<MarkId>,
+    expires: Moment,
+    strict: bool,
+}
+
+/// The most mutations of one register that are told apart.
+const MOST_MARKS: usize = 64;
+
+impl Cell {
+    fn new(token: u64) -> Arc<Self> {
+        Arc::new(Self { token: AtomicU64::new(token), until: AtomicU64::new(Moment::NEVER.0) })
+    }
+
+    /// Whether `token` is still its token.
+    #[inline]
+    pub(crate) fn holds(&self, token: Token, now: Moment) -> bool {
+        let held = self.token.load(Ordering::SeqCst);
+        u128::from(held) == token.0 && held != DEAD && now.0 < self.until.load(Ordering::SeqCst)
+    }
+
+    fn current(&self, now: Moment) -> Option<Token> {
+        let held = self.token.load(Ordering::SeqCst);
+        (held != DEAD && now.0 < self.until.load(Ordering::SeqCst)).then_some(Token(held.into()))
+    }
+
+    /// Gives it another token. The old one is dead before the new one's time begins, so the two are never mixed up.
+    fn set(&self, token: u64, until: Moment) {
+        self.token.store(DEAD, Ordering::SeqCst);
+        self.until.store(until.0, Ordering::SeqCst);
+        self.token.store(token, Ordering::SeqCst);
+    }
+
+    fn kill(&self) {
+        self.token.store(DEAD, Ordering::SeqCst);
+    }
+}
+
+impl Marked {
+    fn new() -> Self {
+        Self { cell: Cell::new(DEAD), marks: Vec::new() }
+    }
+
+    fn prune(&mut self, now: Moment) {
+        self.marks.retain(|mark| now < mark.expires);
+    }
+
+    fn state(&mut self, now: Moment) -> State {
+        let Some(token) = self.cell.current(now) else { return State::Absent };
+        self.prune(now);
+        match self.marks.is_empty() {
+            true => State::Token(token),
+            false => State::Pending { token, strict: self.marks.iter().any(|mark| mark.strict) },
+        }
+    }
+
+    fn place(&mut self, mark: Mark, now: Moment) {
+        self.prune(now);
+        self.marks.retain(|standing| standing.id != Some(mark.id));
+        if self.marks.len() >= MOST_MARKS {
+            self.merge();
+        }
+        self.marks.push(Standing { id: Some(mark.id), expires: now.after(mark.life), strict: mark.strict });
+        self.cell.set(fresh(), self.expiry());
+    }
+
+    /// Makes one of all marks, which nobody takes off and which ends with the last of them.
+    fn merge(&mut self) {
+        let (expires, strict) = (self.expiry(), self.marks.iter().any(|mark| mark.strict));
+        self.marks = vec![Standing { id: None, expires, strict }];
+    }
+
+    fn renew(&mut self, mark: Mark, now: Moment) -> bool {
+        self.prune(now);
+        let Some(standing) = self.marks.iter_mut().find(|standing| standing.id == Some(mark.id)) else { return false };
+        standing.expires = standing.expires.max(now.after(mark.life));
+        if self.cell.current(now).is_none() {
+            return false;
+        }
+        self.cell.until.store(self.expiry().0, Ordering::SeqCst);
+        true
+    }
+
+    fn revoke(&mut self, ended: Option<MarkId>, now: Moment) {
+        self.prune(now);
+        self.marks.retain(|mark| ended.is_none() || mark.id != ended);
+        match self.marks.is_empty() {
+            true => self.cell.kill(),
+            false => self.cell.set(fresh(), self.expiry()),
+        }
+    }
+
+    fn expiry(&self) -> Moment {
+        self.marks.iter().map(|mark| mark.expires).max().unwrap_or(Moment::NEVER)
+    }
+
+    /// Whether it can go without anybody noticing: no mark, and no entry that points to its cell.
+    fn is_idle(&mut self, now: Moment) -> bool {
+        self.prune(now);
+        self.marks.is_empty() && Arc::strong_count(&self.cell) == 1
+    }
+}
+
+impl Key {
+    fn new() -> Self {
+        Self { lease: None, slot: Marked::new(), token: None }
+    }
+
+    fn is_idle(&mut self, now: Moment) -> bool {
+        let leased = self.lease.is_some_and(|lease| now < lease.expires);
+        let depended_on = self.token.as_ref().is_some_and(|cell| Arc::strong_count(cell) > 1);
+        !leased && !depended_on && self.slot.is_idle(now)
+    }
+
+    fn kill_token(&mut self) {
+        if let Some(cell) = self.token.take() {
+            cell.kill();
+        }
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { tags: HashMap::new(), keys: HashMap::new(), most, sweep_at: most.min(256) }
+    }
+
+    pub(crate) fn state(&mut self, register: &Register, now: Moment) -> State {
+        match register {
+            Register::Tag(tag) => self.tags.get_mut(tag).map_or(State::Absent, |marked| marked.state(now)),
+            Register::Key(key) => {
+                let token = self.keys.get(key).and_then(|key| key.token.as_ref()?.current(now));
+                token.map_or(State::Absent, State::Token)
+            }
+        }
+    }
+
+    pub(crate) fn state_or_create(&mut self, register: &Register, now: Moment) -> State {
+        match self.state(register, now) {
+            State::Absent => {
+                self.make_room(now);
+                let token = fresh();
+                match register {
+                    Register::Tag(tag) => {
+                        let marked = self.tags.entry(tag.clone()).or_insert_with(Marked::new);
+                        marked.marks.clear();
+                        marked.cell.set(token, Moment::NEVER);
+                    }
+                    Register::Key(key) => {
+                        self.keys.entry(key.clone()).or_insert_with(Key::new).token = Some(Cell::new(token));
+                    }
+                }
+                State::Token(Token(token.into()))
+            }
+            state => state,
+        }
+    }
+
+    /// The cell of a register, if `token` is its token.
+    pub(crate) fn cell(&self, register: &Register, token: Token, now: Moment) -> Option<Arc<Cell>> {
+        let cell = match register {
+            Register::Tag(tag) => &self.tags.get(tag)?.cell,
+            Register::Key(key) => self.keys.get(key)?.token.as_ref()?,
+        };
+        cell.holds(token, now).then(|| cell.clone())
+    }
+
+    pub(crate) fn mark_of_key(&mut self, key: &Name, now: Moment) -> State {
+        self.keys.get_mut(key).map_or(State::Absent, |key| key.slot.state(now))
+    }
+
+    pub(crate) fn lease(&self, key: &Name, now: Moment) -> Option<Lease> {
+        self.keys.get(key)?.lease.filter(|lease| now < lease.expires)
+    }
+
+    pub(crate) fn set_lease(&mut self, key: &Name, lease: Lease, now: Moment) {
+        match self.keys.get_mut(key) {
+            Some(slot) => slot.lease = Some(lease),
+            None => {
+                self.make_room(now);
+                self.keys.insert(key.clone(), Key { lease: Some(lease), ..Key::new() });
+            }
+        }
+    }
+
+    /// Ends the lease of `key`, whoever holds it, and forgets the key if nothing else is known of it.
+    pub(crate) fn end_lease(&mut self, key: &Name) {
+        let Some(slot) = self.keys.get_mut(key) else { return };
+        slot.lease = None;
+        if slot.token.is_none() && slot.slot.marks.is_empty() {
+            self.keys.remove(key);
+        }
+    }
+
+    pub(crate) fn mark(&mut self, register: &Register, mark: Mark, now: Moment) {
+        match register {
+            Register::Tag(tag) => self.tags.entry(tag.clone()).or_insert_with(Marked::new).place(mark, now),
+            Register::Key(key) => {
+                let key = self.keys.entry(key.clone()).or_insert_with(Key::new);
+                key.kill_token();
+                key.slot.place(mark, now);
+            }
+        }
+    }
+
+    pub(crate) fn renew_mark(&mut self, register: &Register, mark: Mark, now: Moment) -> bool {
+        match register {
+            Register::Tag(tag) => self.tags.get_mut(tag).is_some_and(|marked| marked.renew(mark, now)),
+            Register::Key(key) => self.keys.get_mut(key).is_some_and(|key| key.slot.renew(mark, now)),
+        }
+    }
+
+    pub(crate) fn revoke(&mut self, register: &Register, ended: Option<MarkId>, now: Moment) {
+        match register {
+            Register::Tag(tag) => {
+                let Some(marked) = self.tags.get_mut(tag) else { return };
+                marked.revoke(ended, now);
+            }
+            Register::Key(name) => {
+                let Some(key) = self.keys.get_mut(name) else { return };
+                key.kill_token();
+                key.slot.revoke(ended, now);
+                if key.lease.is_none() && key.slot.marks.is_empty() {
+                    self.keys.remove(name);
+                }
+            }
+        }
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn evict(&mut self, register: &Register) {
+        match register {
+            Register::Tag(tag) => {
+                if let Some(marked) = self.tags.remove(tag) {
+                    marked.cell.kill();
+                }
+            }
+            Register::Key(key) => {
+                if let Some(key) = self.keys.get_mut(key) {
+                    key.kill_token();
+                }
+            }
+        }
+    }
+
+    /// Forgets what is idle, and kills tokens if that is not enough: their entries become misses.
+    fn make_room(&mut self, now: Moment) {
+        if self.len() < self.sweep_at {
+            return;
+        }
+        self.tags.retain(|_, marked| !marked.is_idle(now));
+        self.keys.retain(|_, key| !key.is_idle(now));
+        if self.len() >= self.most {
+            self.kill(self.len() - self.most / 2);
+        }
+        self.sweep_at = (2 * self.len()).clamp(256, self.most.max(256));
+    }
+
+    /// Forgets up to `excess` registers that nobody is mutating or loading.
+    fn kill(&mut self, mut excess: usize) {
+        self.tags.retain(|_, marked| {
+            let goes = excess > 0 && marked.marks.is_empty();
+            if goes {
+                excess -= 1;
+                marked.cell.kill();
+            }
+            !goes
+        });
+        self.keys.retain(|_, key| {
+            let goes = excess > 0 && key.lease.is_none() && key.slot.marks.is_empty();
+            if goes {
+                excess -= 1;
+                key.kill_token();
+            }
+            !goes
+        });
+    }
+
+    fn len(&self) -> usize {
+        self.tags.len() + self.keys.len()
+    }
+}
+
+/// A number that was never used before in this process.
+fn fresh() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(DEAD + 1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

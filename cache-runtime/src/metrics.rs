@@ -1,0 +1,175 @@
+//! Counting what happens, per function and in total.
+
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use crate::site::Site;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        /// How often each thing happened since the cache was built.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Counts {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        /// The counters of one function in one cache.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: Counter,)*
+        }
+
+        impl Counters {
+            fn read(&self) -> Counts {
+                Counts { $($name: self.$name.0.load(Ordering::Relaxed),)* }
+            }
+        }
+
+        impl std::ops::AddAssign for Counts {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Calls answered by a stored entry.
+    hits
+    /// Calls that found no entry they could use.
+    misses
+    /// Times the function's body ran.
+    loads
+    /// Calls that were given what another call's load brought.
+    joined
+    /// Loads that returned an error.
+    failures
+    /// Loads that ran without the right to store what they brought: the store was away, a mutation was running, or a wait had reached its deadline.
+    bypassed
+    /// Entries stored.
+    fills
+    /// Entries that were not stored, because they were invalidated while they were loaded, because something in them cannot be depended on, or because the store could not take them.
+    refused
+    /// Values that were not stored because they are too large, or could not be encoded.
+    unstorable
+    /// Entries that could not be read: of another format, cut short, damaged, of another key or another type.
+    unreadable
+    /// Operations of the store that failed, on the read path.
+    store_failures
+    /// Invalidations that the store confirmed.
+    applied
+    /// Invalidations that could not be delivered when they were due.
+    deferred
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What a cache has counted. See [`Cache::stats`](crate::Cache::stats).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Over all functions.
+    pub total: Counts,
+    /// Per function, in the order of their first use.
+    pub functions: Vec<FunctionStats>,
+}
+
+/// What a cache has counted for one function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FunctionStats {
+    /// The module and the name of the function, as in `shop::users::user`.
+    pub name: String,
+    /// The file it stands in.
+    pub file: &'static str,
+    /// Its line in that file.
+    pub line: u32,
+    /// What was counted.
+    pub counts: Counts,
+}
+
+impl Stats {
+    /// What was counted for the function of that name, or nothing if it was never called. The name may leave out leading modules.
+    pub fn function(&self, name: &str) -> Counts {
+        let named = |function: &&FunctionStats| {
+            function.name.strip_suffix(name).is_some_and(|front| front.is_empty() || front.ends_with("::"))
+        };
+        let mut sum = Counts::default();
+        self.functions.iter().filter(named).for_each(|function| sum += function.counts);
+        sum
+    }
+}
+
+/// The counters of a cache: a row for each site, found by the site's number.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    blocks: [OnceLock<Box<[Row; BLOCK]>>; BLOCKS],
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    site: OnceLock<&'static Site>,
+    counters: Counters,
+}
+
+const BLOCK: usize = 64;
+const BLOCKS: usize = 128;
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self { blocks: std::array::from_fn(|_| OnceLock::new()) }
+    }
+
+    /// The counters of `site`. More sites than there are rows share the last.
+    #[inline]
+    pub(crate) fn of(&self, site: &'static Site) -> &Counters {
+        let index = number(site).min(BLOCK * BLOCKS - 1);
+        let block = self.blocks[index / BLOCK].get_or_init(|| Box::new(std::array::from_fn(|_| Row::default())));
+        let row = &block[index % BLOCK];
+        row.site.get_or_init(|| site);
+        &row.counters
+    }
+
+    pub(crate) fn read(&self) -> Stats {
+        let mut stats = Stats::default();
+        for row in self.blocks.iter().filter_map(OnceLock::get).flat_map(|block| block.iter()) {
+            let Some(site) = row.site.get() else { continue };
+            let counts = row.counters.read();
+            stats.total += counts;
+            let name = format!("{}::{}", site.module(), site.function());
+            stats.functions.push(FunctionStats { name, file: site.file(), line: site.line(), counts });
+        }
+        stats
+    }
+}
+
+/// The number of `site` in this process, given at its first use.
+#[inline]
+fn number(site: &Site) -> usize {
+    match site.index.load(Ordering::Relaxed) {
+        0 => first_number(site),
+        given => given - 1,
+    }
+}
+
+#[cold]
+fn first_number(site: &Site) -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    match site.index.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => number - 1,
+        Err(given) => given - 1,
+    }
+}

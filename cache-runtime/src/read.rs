@@ -1,0 +1,348 @@
+//! The read path, for values of any type: a hit, another's load, or the right to load.
+//!
+//! ```text
+//! look: entry and tokens, one round trip ── valid ──▶ hit
+//!   │ miss
+//! fly: is somebody in this process at it, and fresh enough? ── yes ──▶ wait
+//!   │ no
+//! begin: missing tokens and the lease, one round trip ── held by another ──▶ look again, a little later
+//!   │ won
+//! load
+//! ```
+//!
+//! What holds: nothing that is learnt after a load began can make its result valid. And nothing here can fail: a store that does not
+//! answer, a wait that reaches its deadline, a mutation that is running all end in a load.
+
+mod look;
+mod scout;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::clock::Moment;
+use crate::codec::Codec;
+use crate::codec::Value;
+use crate::context::Context;
+use crate::context::Frame;
+use crate::core::Core;
+use crate::core::Loaded;
+use crate::envelope::Origin;
+use crate::flight::Entered;
+use crate::flight::Evidence;
+use crate::flight::Flight;
+use crate::flight::FlightKey;
+use crate::flight::Leader;
+use crate::flight::Slot;
+use crate::flight::Tick;
+use crate::flight::Verdict;
+use crate::host::within;
+use crate::key::Name;
+use crate::lease::Right;
+use crate::metrics::Counters;
+use crate::policy;
+use crate::read::look::Look;
+use crate::read::look::Missed;
+use crate::read::scout::Scouted;
+use crate::read::scout::Step;
+use crate::site::Site;
+use crate::store::Steal;
+use crate::token::Dependency;
+use crate::token::Register;
+use crate::token::State;
+
+use crate::read::settle::Filling;
+pub(crate) use crate::read::settle::Landing;
+use crate::read::settle::fill_now;
+
+/// One call of a cached function, without its type.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) site: &'static Site,
+    pub(crate) key: Name,
+    /// Its own tags.
+    pub(crate) tags: Vec<Register>,
+    pub(crate) version: u32,
+    pub(crate) codec: Codec,
+    /// How long tokens live that are created for it.
+    pub(crate) token_life: Duration,
+}
+
+/// How a call goes on.
+pub(crate) enum Access {
+    /// With a value, or with the news that there is none.
+    Have(Loaded),
+    /// By loading.
+    Load(Box<Load>),
+}
+
+/// Everything a load needs to be accounted for.
+pub(crate) struct Load {
+    /// The others who wait for it, and the right to store it.
+    pub(crate) leader: Option<Leader<Right, Loaded>>,
+    /// The tokens of its own tags, as of before the load, if they are known.
+    pub(crate) captured: Option<Vec<Dependency>>,
+    /// The token of its own key, likewise, when it runs inside of another load.
+    pub(crate) key_token: Option<Dependency>,
+    /// Whether the same key is being loaded further out, by this very task.
+    pub(crate) recursive: bool,
+    pub(crate) began: Moment,
+    pub(crate) created: u64,
+}
+
+type Waiting = oneshot::Receiver<Verdict<Right, Loaded>>;
+type Running = Flight<Right, Loaded>;
+type Lead = Leader<Right, Loaded>;
+
+/// Finds out how a call goes on.
+///
+/// Cancel safety: dropping the future gives up whatever it held, and a waiter takes over.
+pub(crate) async fn access(core: &Arc<Core>, request: &Request, context: &Context) -> Access {
+    let caller = Caller::new(core, request, context);
+    let access = caller.access().await;
+    match &access {
+        Access::Have(loaded) => caller.inherit(loaded.dependencies.as_deref()),
+        Access::Load(load) if load.leader.as_ref().is_none_or(|leader| leader.right.is_none()) => {
+            caller.counters.bypassed.add()
+        }
+        Access::Load(_) => {}
+    }
+    access
+}
+
+/// What is stored for a request right now, if it may be served.
+pub(crate) async fn stored(core: &Arc<Core>, request: &Request, context: &Context) -> Option<(Loaded, Duration)> {
+    let caller = Caller::new(core, request, context);
+    if caller.bypasses() {
+        return None;
+    }
+    match caller.look().await {
+        Look::Hit { loaded, remaining } => {
+            caller.counters.hits.add();
+            caller.inherit(loaded.dependencies.as_deref());
+            Some((loaded, remaining))
+        }
+        Look::Miss(_) | Look::Away => None,
+    }
+}
+
+/// Stores a value in place of whatever is stored or being loaded; says whether it was stored.
+pub(crate) async fn put(core: &Arc<Core>, request: &Request, value: Value, ttl: Duration, tags: Box<[u8]>) -> bool {
+    let context = Context::default();
+    let caller = Caller::new(core, request, &context);
+    let (began, created) = (core.clock.now(), core.clock.wall());
+    if caller.bypasses() {
+        return false;
+    }
+    if matches!(caller.look().await, Look::Away) {
+        return false;
+    }
+    // Its tokens are those of now, which is when the value counts as loaded.
+    let nothing = Missed { seen: None, states: vec![State::Absent; request.tags.len()] };
+    let scouted = caller.scout(&nothing, Steal::Anybodys).await;
+    let Step::Load(Some(right)) = scouted.step else { return false };
+    let filling = Filling { value, ttl, origin: Origin { site: request.site, tags }, began, created };
+    fill_now(core, request, filling, scouted.captured, right).await
+}
+
+/// One caller on its way.
+struct Caller<'a> {
+    core: &'a Arc<Core>,
+    request: &'a Request,
+    context: &'a Context,
+    counters: &'a Counters,
+    /// Its own registers: its tags, and inside of another load its key.
+    registers: Vec<Register>,
+    came: Tick,
+    deadline: Moment,
+}
+
+/// A value or a load, or one more round.
+type Turn = Option<Access>;
+
+impl<'a> Caller<'a> {
+    fn new(core: &'a Arc<Core>, request: &'a Request, context: &'a Context) -> Self {
+        let mut registers = request.tags.clone();
+        if context.frame.is_some() {
+            registers.push(Register::Key(request.key.clone()));
+        }
+        let came = core.flights.tick();
+        let deadline = core.clock.now().after(core.settings.max_wait);
+        Self { core, request, context, counters: core.metrics.of(request.site), registers, came, deadline }
+    }
+
+    async fn access(&self) -> Access {
+        if self.context.frame.as_ref().is_some_and(|frame| frame.is_inside(self.core.id(), &self.request.key)) {
+            return self.load(None, None, None, true);
+        }
+        if self.bypasses() {
+            return self.load(None, None, None, false);
+        }
+        let mut missed = false;
+        loop {
+            let look = match self.look().await {
+                Look::Hit { loaded, .. } => {
+                    self.counters.hits.add();
+                    return Access::Have(loaded);
+                }
+                Look::Miss(miss) => Some(miss),
+                Look::Away => None,
+            };
+            if !std::mem::replace(&mut missed, true) {
+                self.counters.misses.add();
+            }
+            if self.context.no_fill || self.is_late() {
+                return self.load(None, None, None, false);
+            }
+            if let Some(access) = self.fly(look).await {
+                return access;
+            }
+        }
+    }
+
+    /// Whether the call must not look at the cache at all: what it reads is being mutated by this very task, or the store was not told.
+    fn bypasses(&self) -> bool {
+        let mut registers = self.request.tags.clone();
+        registers.push(Register::Key(self.request.key.clone()));
+        let deferred = self.context.deferral.as_ref().is_some_and(|deferral| deferral.covers(self.core, &registers));
+        deferred || self.core.journal.holds(&registers)
+    }
+
+    fn is_late(&self) -> bool {
+        self.core.clock.now() >= self.deadline
+    }
+
+    /// Joins a load of this process, or leads one.
+    async fn fly(&self, look: Option<Missed>) -> Turn {
+        let key = self.flight_key();
+        match self.core.flights.enter(&key, self.came) {
+            Entered::Older(flight) => self.fly_past(&key, flight, look).await,
+            entered => self.take(entered, look.as_ref(), None).await,
+        }
+    }
+
+    /// A load is running that began before this caller came: what does the store say of it?
+    async fn fly_past(&self, key: &FlightKey, older: Arc<Running>, look: Option<Missed>) -> Turn {
+        let scouted = self.scout_or_not(look.as_ref()).await;
+        if let Some(entered) = scouted.evidence.as_ref().and_then(|evidence| older.join(evidence)) {
+            return self.take(entered, look.as_ref(), None).await;
+        }
+        let entered = self.core.flights.supersede(key, &older, self.came);
+        let queues = scouted.evidence.is_none();
+        if let (Entered::Lead(_), true, Some(end)) = (&entered, queues, older.end()) {
+            // Nothing can tell whether that load is fresh enough, so one waits for it to end and loads for all who came meanwhile.
+            drop(within(&*self.core.host, self.patience(), end).await);
+        }
+        self.take(entered, look.as_ref(), Some(scouted)).await
+    }
+
+    async fn take(&self, entered: Entered<Right, Loaded>, look: Option<&Missed>, scouted: Option<Scouted>) -> Turn {
+        match entered {
+            Entered::Lead(leader) => Some(self.lead(leader, look, scouted).await),
+            Entered::Wait(waiting) => self.wait(waiting, look).await,
+            Entered::Landed(loaded) => Some(self.joined(loaded, look)),
+            // Superseded by another, which flies already: look again.
+            Entered::Older(_) => None,
+        }
+    }
+
+    async fn wait(&self, waiting: Waiting, look: Option<&Missed>) -> Turn {
+        match within(&*self.core.host, self.patience(), waiting).await {
+            Some(Ok(Verdict::Landed(loaded))) => Some(self.joined(loaded, look)),
+            Some(Ok(Verdict::Lead(leader))) => Some(self.lead(leader, look, None).await),
+            Some(Ok(Verdict::Retry) | Err(_)) => None,
+            Some(Ok(Verdict::Alone)) | None => Some(self.load(None, None, None, false)),
+        }
+    }
+
+    /// Another's load brought it. What this call itself depends on was seen before it joined.
+    fn joined(&self, mut loaded: Loaded, look: Option<&Missed>) -> Access {
+        self.counters.joined.add();
+        if self.context.frame.is_some() {
+            let own = look.and_then(|look| self.captured(look.states.iter().copied()));
+            loaded.dependencies =
+                loaded.dependencies.zip(own).map(|(loads, own)| loads.iter().cloned().chain(own).collect());
+        }
+        Access::Have(loaded)
+    }
+
+    /// Leads a flight: tries for the lease until there is a value, or a reason to load.
+    async fn lead(&self, mut leader: Lead, look: Option<&Missed>, scouted: Option<Scouted>) -> Access {
+        let key_token = look.and_then(|look| self.key_token(look));
+        if let Some(right) = &leader.right {
+            let captured = right.captured.clone();
+            let evidence = Evidence { slot: Slot::Lease(right.lease), captured: captured.clone() };
+            leader.start(Some(evidence));
+            return self.load(Some(leader), Some(captured), key_token, false);
+        }
+        let scouted = match scouted {
+            Some(scouted) => scouted,
+            None => self.scout_or_not(look).await,
+        };
+        self.lead_on(leader, scouted, key_token).await
+    }
+
+    async fn lead_on(&self, mut leader: Lead, mut scouted: Scouted, mut key_token: Option<Dependency>) -> Access {
+        let mut pause = policy::Backoff::new(self.core.settings.poll);
+        loop {
+            match scouted.step {
+                Step::Load(right) => {
+                    leader.right = right;
+                    leader.start(scouted.evidence);
+                    return self.load(Some(leader), scouted.captured, key_token, false);
+                }
+                Step::Poll => self.core.host.sleep(pause.next(self.core.host.random())).await,
+                Step::Again => {}
+            }
+            if self.is_late() {
+                leader.start(None);
+                return self.load(Some(leader), None, None, false);
+            }
+            let sent = self.core.flights.tick();
+            let look = self.look().await;
+            if let Look::Hit { loaded, .. } = look {
+                leader.observe(sent, &loaded);
+                self.counters.joined.add();
+                return Access::Have(loaded);
+            }
+            key_token = look.missed().and_then(|look| self.key_token(look));
+            scouted = self.scout_or_not(look.missed()).await;
+        }
+    }
+
+    fn load(
+        &self,
+        leader: Option<Lead>,
+        captured: Option<Vec<Dependency>>,
+        key_token: Option<Dependency>,
+        recursive: bool,
+    ) -> Access {
+        let (began, created) = (self.core.clock.now(), self.core.clock.wall());
+        Access::Load(Box::new(Load { leader, captured, key_token, recursive, began, created }))
+    }
+
+    fn patience(&self) -> Duration {
+        self.deadline.since(self.core.clock.now())
+    }
+
+    fn flight_key(&self) -> FlightKey {
+        FlightKey { name: self.request.key.clone(), schema: self.request.codec.schema, version: self.request.version }
+    }
+
+    /// Makes the load around this call depend on what this call depends on.
+    fn inherit(&self, dependencies: Option<&[Dependency]>) {
+        if let Some(frame) = &self.context.frame {
+            inherit(frame, self.core.id(), dependencies);
+        }
+    }
+}
+
+/// Makes the load of `frame` depend on `dependencies`, or on nothing ever again if they are not known.
+pub(crate) fn inherit(frame: &Frame, core: usize, dependencies: Option<&[Dependency]>) {
+    match dependencies {
+        Some(dependencies) => frame.depend(core, dependencies),
+        None => frame.spoil(),
+    }
+}

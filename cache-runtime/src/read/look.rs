@@ -1,0 +1,227 @@
+//! Looking: what the store holds for a call, and whether it may be served.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::Loaded;
+use crate::envelope::Header;
+use crate::envelope::Payload;
+use crate::envelope::Stored;
+use crate::read::Caller;
+use crate::store::Begin;
+use crate::store::Blob;
+use crate::store::Keeps;
+use crate::store::Read;
+use crate::store::Reading;
+use crate::store::StoreError;
+use crate::token::Dependency;
+use crate::token::LeaseId;
+use crate::token::Register;
+use crate::token::State;
+
+/// What was found in the store.
+pub(super) enum Look {
+    Hit { loaded: Loaded, remaining: Duration },
+    Miss(Missed),
+    Away,
+}
+
+/// Nothing that may be served.
+pub(super) struct Missed {
+    /// The entry that was there and of no use.
+    pub(super) seen: Option<LeaseId>,
+    /// The states of the caller's own registers.
+    pub(super) states: Vec<State>,
+}
+
+/// How often a nested call looks again because what it depends on was not there.
+const MOST_LOOKS: u32 = 4;
+
+impl Look {
+    pub(super) fn missed(&self) -> Option<&Missed> {
+        match self {
+            Self::Miss(missed) => Some(missed),
+            Self::Hit { .. } | Self::Away => None,
+        }
+    }
+}
+
+impl Caller<'_> {
+    /// Reads entry and tokens in one round trip.
+    pub(super) async fn look(&self) -> Look {
+        match self.try_look().await {
+            Ok(look) => look,
+            Err(error) => {
+                self.counters.store_failures.add();
+                tracing::debug!(function = self.request.site.function(), %error, "the store did not answer a read");
+                Look::Away
+            }
+        }
+    }
+
+    async fn try_look(&self) -> Result<Look, StoreError> {
+        let mut looks = 1;
+        loop {
+            let mut registers = self.registers.clone();
+            registers
+                .extend(self.inherited_before().iter().filter(|register| !self.registers.contains(register)).cloned());
+            let read = Read { entry: Some(self.request.key.clone()), registers: registers.clone() };
+            let Reading { entry, states } = self.read(read).await?;
+            // Inside of another load everything this call depends on has to have a token before anything is read.
+            let absent = self.absent(&states);
+            if self.context.frame.is_some() && !absent.is_empty() && looks < MOST_LOOKS {
+                looks += 1;
+                self.create(absent).await?;
+                continue;
+            }
+            let own = states[..self.registers.len()].to_vec();
+            let known = registers.into_iter().zip(states).collect();
+            let Some((seen, blob)) = entry else { return Ok(Look::Miss(Missed { seen: None, states: own })) };
+            return Ok(match self.judge(blob, known).await? {
+                Some(hit) => hit,
+                None => Look::Miss(Missed { seen: Some(seen), states: own }),
+            });
+        }
+    }
+
+    async fn read(&self, read: Read) -> Result<Reading, StoreError> {
+        let expected = read.registers.len();
+        let reading = self.core.store.read(vec![read]).await?.pop();
+        reading
+            .filter(|reading| reading.states.len() == expected)
+            .ok_or_else(|| StoreError::Refused("a reply of another length".to_owned()))
+    }
+
+    fn absent(&self, states: &[State]) -> Vec<Register> {
+        let own = self.registers.iter().zip(states);
+        own.filter(|(_, state)| **state == State::Absent).map(|(register, _)| register.clone()).collect()
+    }
+
+    async fn create(&self, registers: Vec<Register>) -> Result<(), StoreError> {
+        let life = self
+            .context
+            .frame
+            .as_ref()
+            .map_or(self.request.token_life, |frame| frame.token_life.max(self.request.token_life));
+        self.core.store.begin(Begin { lease: None, registers, token_life: life }).await.map(drop)
+    }
+
+    /// The entry as a hit, if it is one.
+    async fn judge(&self, blob: Blob, mut known: Vec<(Register, State)>) -> Result<Option<Look>, StoreError> {
+        let Some(stored) = self.open(blob) else { return Ok(None) };
+        let header = &stored.header;
+        let Some(remaining) = self.remaining(header) else { return Ok(None) };
+        let of_type = header.schema == self.request.codec.schema && header.version == self.request.version;
+        let has_tags = self.request.tags.iter().all(|tag| header.dependencies.iter().any(|own| own.register == *tag));
+        if !of_type || !has_tags {
+            return Ok(None);
+        }
+        self.read_missing(header, &mut known).await?;
+        if !header.dependencies.iter().all(|dependency| stands(dependency, &known)) {
+            return Ok(None);
+        }
+        let Some(value) = self.decode(&stored.payload) else { return Ok(None) };
+        self.remember_inherited(header);
+        let own_key = known.iter().filter(|(register, _)| self.is_own_key(register)).filter_map(dependency_on);
+        let dependencies = header.dependencies.iter().cloned().chain(own_key).collect();
+        Ok(Some(Look::Hit { loaded: Loaded { value: Some(value), dependencies: Some(dependencies) }, remaining }))
+    }
+
+    fn open(&self, blob: Blob) -> Option<Arc<Stored>> {
+        match blob {
+            Blob::Value(stored) => Some(stored),
+            Blob::Bytes(bytes) => match Stored::decode(&self.request.key, &bytes) {
+                Ok(stored) => Some(Arc::new(stored)),
+                Err(error) => {
+                    self.counters.unreadable.add();
+                    tracing::warn!(function = self.request.site.function(), %error, "an entry could not be read");
+                    None
+                }
+            },
+        }
+    }
+
+    fn decode(&self, payload: &Payload) -> Option<crate::codec::Value> {
+        match payload {
+            Payload::Value(value) => Some(value.clone()),
+            Payload::Bytes(bytes) => {
+                let value = (self.request.codec.decode)(bytes);
+                if value.is_none() {
+                    self.counters.unreadable.add();
+                    tracing::warn!(
+                        function = self.request.site.function(),
+                        "a stored value is not of the function's type"
+                    );
+                }
+                value
+            }
+        }
+    }
+
+    /// How much longer the entry may be served by this process's own clock.
+    fn remaining(&self, header: &Header) -> Option<Duration> {
+        let age = Duration::from_millis(self.core.clock.wall().saturating_sub(header.created));
+        // In process the store has checked it by a clock that no one sets.
+        let in_process = self.core.store.keeps() == Keeps::Values;
+        let remaining = header.ttl.saturating_sub(age);
+        (in_process || !remaining.is_zero()).then_some(remaining)
+    }
+
+    /// Reads what the entry inherited and nobody foresaw.
+    async fn read_missing(&self, header: &Header, known: &mut Vec<(Register, State)>) -> Result<(), StoreError> {
+        let is_known = |register: &Register| known.iter().any(|(known, _)| known == register);
+        let missing: Vec<_> = header
+            .dependencies
+            .iter()
+            .map(|dependency| dependency.register.clone())
+            .filter(|register| !is_known(register))
+            .collect();
+        if !missing.is_empty() {
+            let reading = self.read(Read { entry: None, registers: missing.clone() }).await?;
+            known.extend(missing.into_iter().zip(reading.states));
+        }
+        Ok(())
+    }
+
+    fn inherited_before(&self) -> Arc<[Register]> {
+        let hint = || self.core.inherited.get(&self.request.key);
+        let outside = self.core.store.keeps() == Keeps::Bytes;
+        outside.then(hint).flatten().unwrap_or_default()
+    }
+
+    fn remember_inherited(&self, header: &Header) {
+        if self.core.store.keeps() == Keeps::Bytes && header.dependencies.len() > self.request.tags.len() {
+            let registers = header.dependencies.iter().map(|dependency| dependency.register.clone());
+            let inherited: Arc<[Register]> =
+                registers.filter(|register| !self.request.tags.contains(register)).collect();
+            if self.inherited_before() != inherited {
+                self.core.inherited.insert(self.request.key.clone(), inherited);
+            }
+        }
+    }
+
+    fn is_own_key(&self, register: &Register) -> bool {
+        self.context.frame.is_some() && matches!(register, Register::Key(key) if *key == self.request.key)
+    }
+
+    /// The token of the call's own key, when it is inside of another load.
+    pub(super) fn key_token(&self, look: &Missed) -> Option<Dependency> {
+        let mut own = self.registers.iter().cloned().zip(look.states.iter().copied());
+        own.find(|(register, _)| self.is_own_key(register)).as_ref().and_then(dependency_on)
+    }
+
+    /// The tokens of all of the call's registers, if each has one that may be used.
+    pub(super) fn captured(&self, states: impl Iterator<Item = State>) -> Option<Vec<Dependency>> {
+        let own = self.registers.iter().cloned().zip(states);
+        own.map(|pair| dependency_on(&pair)).collect()
+    }
+}
+
+fn dependency_on((register, state): &(Register, State)) -> Option<Dependency> {
+    state.usable().map(|token| Dependency { register: register.clone(), token })
+}
+
+fn stands(dependency: &Dependency, known: &[(Register, State)]) -> bool {
+    let now = known.iter().find(|(register, _)| *register == dependency.register);
+    now.is_some_and(|(_, state)| state.usable() == Some(dependency.token))
+}

@@ -1,0 +1,139 @@
+//! Scouting: creating the tokens that are missing and trying for the lease.
+
+use crate::flight::Evidence;
+use crate::flight::Slot;
+use crate::lease::Right;
+use crate::read::Caller;
+use crate::read::look::Missed;
+use crate::store::Begin;
+use crate::store::Begun;
+use crate::store::Keeps;
+use crate::store::LeaseRequest;
+use crate::store::LeaseState;
+use crate::store::Steal;
+use crate::token::Dependency;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::Register;
+use crate::token::State;
+
+/// What a try for the lease came to.
+pub(super) struct Scouted {
+    pub(super) step: Step,
+    /// What others have to see to join.
+    pub(super) evidence: Option<Evidence>,
+    /// The tokens of the call's tags, if they may be used.
+    pub(super) captured: Option<Vec<Dependency>>,
+}
+
+/// How to go on.
+pub(super) enum Step {
+    /// Load, with the right to fill or without.
+    Load(Option<Right>),
+    /// Another loads: look again in a while.
+    Poll,
+    /// Another has just filled: look again.
+    Again,
+}
+
+impl Scouted {
+    /// Nothing is known: load, without the right to fill.
+    const BLIND: Self = Self { step: Step::Load(None), evidence: None, captured: None };
+}
+
+impl Caller<'_> {
+    pub(super) async fn scout_or_not(&self, look: Option<&Missed>) -> Scouted {
+        match look {
+            Some(missed) => self.scout_twice(missed).await,
+            None => Scouted::BLIND,
+        }
+    }
+
+    /// Tries for the lease, and takes it from a load that is seen to be out of date.
+    async fn scout_twice(&self, missed: &Missed) -> Scouted {
+        let scouted = self.scout(missed, Steal::Nobodys).await;
+        match (&scouted.step, outdated(&scouted)) {
+            (Step::Poll, Some(lease)) => self.scout(missed, Steal::From(lease)).await,
+            _ => scouted,
+        }
+    }
+
+    pub(super) async fn scout(&self, missed: &Missed, steal: Steal) -> Scouted {
+        let id = LeaseId(self.core.host.random());
+        let before = self.tokens(&missed.states);
+        match self.core.store.begin(self.begin(missed, id, before.as_deref(), steal)).await {
+            Ok(begun) => self.weigh(missed, id, begun),
+            Err(error) => {
+                self.counters.store_failures.add();
+                tracing::debug!(function = self.request.site.function(), %error, "the store did not give a lease");
+                Scouted::BLIND
+            }
+        }
+    }
+
+    fn begin(&self, missed: &Missed, id: LeaseId, tokens: Option<&[Dependency]>, steal: Steal) -> Begin {
+        let settings = &self.core.settings;
+        let life = match self.core.store.keeps() {
+            Keeps::Bytes => settings.lease,
+            Keeps::Values => settings.max_load,
+        };
+        let lease = LeaseRequest {
+            key: self.request.key.clone(),
+            id,
+            generation: tokens.map(Generation::of),
+            life,
+            seen: missed.seen,
+            steal,
+        };
+        Begin { lease: Some(lease), registers: self.missing(&missed.states), token_life: self.request.token_life }
+    }
+
+    /// The call's tags that have no token yet.
+    fn missing(&self, states: &[State]) -> Vec<Register> {
+        let tags = self.request.tags.iter().zip(states);
+        tags.filter(|(_, state)| **state == State::Absent).map(|(tag, _)| tag.clone()).collect()
+    }
+
+    /// The tokens of the call's tags, if each has one that may be used.
+    fn tokens(&self, states: &[State]) -> Option<Vec<Dependency>> {
+        let tags = self.request.tags.iter().zip(states);
+        tags.map(|(tag, state)| state.usable().map(|token| Dependency { register: tag.clone(), token })).collect()
+    }
+
+    fn weigh(&self, missed: &Missed, id: LeaseId, begun: Begun) -> Scouted {
+        let mut created = begun.states.into_iter();
+        let mut now = |state: &State| match state {
+            State::Absent => created.next().unwrap_or(State::Absent),
+            state => *state,
+        };
+        let states: Vec<State> = missed.states.iter().take(self.request.tags.len()).map(&mut now).collect();
+        let captured = self.tokens(&states);
+        let evidence = |slot| captured.clone().map(|captured| Evidence { slot, captured });
+        let (step, evidence) = match (begun.lease, &captured) {
+            (Some(LeaseState::Won), captured) => {
+                let right = Right::new(self.core, self.request.key.clone(), id, captured.clone().unwrap_or_default());
+                // Without tokens there is nothing to fill with; dropping the right gives the lease up.
+                (Step::Load(captured.is_some().then_some(right)), evidence(Slot::Lease(id)))
+            }
+            (Some(LeaseState::Held { id, generation }), Some(tokens)) => {
+                let outdated = generation.is_some_and(|generation| generation != Generation::of(tokens));
+                let slot = if outdated { Slot::Outdated(id) } else { Slot::Lease(id) };
+                (Step::Poll, evidence(slot))
+            }
+            (Some(LeaseState::Changed), Some(_)) => (Step::Again, None),
+            (Some(LeaseState::Marked { token, strict: false }), Some(_)) => {
+                (Step::Load(None), evidence(Slot::Mark(token)))
+            }
+            (Some(LeaseState::Marked { strict: true, .. }) | None, _) | (_, None) => return Scouted::BLIND,
+        };
+        Scouted { step, evidence, captured }
+    }
+}
+
+/// The lease of a load that captured other tokens than these.
+fn outdated(scouted: &Scouted) -> Option<LeaseId> {
+    match scouted.evidence.as_ref()?.slot {
+        Slot::Outdated(lease) => Some(lease),
+        Slot::Lease(_) | Slot::Mark(_) => None,
+    }
+}

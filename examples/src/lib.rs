@@ -9,7 +9,6 @@ pub mod airports;
 pub mod database;
 pub mod report;
 pub mod setup;
-pub mod shim;
 
 pub use crate::airports::Airport;
 pub use crate::airports::Airports;

@@ -6,13 +6,14 @@ use crate::report::Failure;
 
 /// Where the cache is: `CACHE_URL`, else the memory of this process.
 ///
-/// On a shared store it is in the namespace `namespace`, unless the URL has one of its own.
+/// On a shared store it is in the namespace `namespace`, unless the URL or `CACHE_NAMESPACE` says another.
 pub fn cache_url(namespace: &str) -> String {
-    let url = std::env::var("CACHE_URL").ok().filter(|url| !url.is_empty()).unwrap_or_else(|| MEMORY.to_owned());
+    let url = variable("CACHE_URL").unwrap_or_else(|| MEMORY.to_owned());
     if url.starts_with(MEMORY) || url.contains("namespace=") {
         return url;
     }
     let mark = if url.contains('?') { '&' } else { '?' };
+    let namespace = variable("CACHE_NAMESPACE").unwrap_or_else(|| namespace.to_owned());
     format!("{url}{mark}namespace={namespace}")
 }
 
@@ -27,8 +28,13 @@ pub fn is_shared(url: &str) -> bool {
 ///
 /// When the URL is not understood, or a cache is installed already.
 pub async fn install(url: &str) -> Result<Cache, Failure> {
-    let _ = url;
-    Ok(cache_runtime::global())
+    let cache = Cache::connect(url).await?;
+    cache_runtime::install(cache.clone())?;
+    Ok(cache)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 const MEMORY: &str = "memory:";

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use cache_runtime::Cache;
 use cache_runtime::cached;
+use cache_runtime::scope;
 use examples::report::Failure;
 use examples::report::check;
 use examples::report::finish;
-use examples::shim::scope;
 
 /// A function under test. Its key names the city, so `degrees`, which stands for the weather outside, must be skipped by name.
 #[cached(ttl = "5m", key = "weather:{city}", skip(degrees))]

@@ -7,13 +7,14 @@
 use std::process::ExitCode;
 
 use cache_runtime::Cache;
+use cache_runtime::Delivery;
 use cache_runtime::cached;
 use cache_runtime::invalidates;
+use cache_runtime::scope;
 use examples::report::Failure;
 use examples::report::check;
 use examples::report::finish;
-use examples::shim::Later;
-use examples::shim::scope;
+
 use rusqlite::Connection;
 use rusqlite::Result;
 use rusqlite::Transaction;
@@ -73,7 +74,7 @@ async fn run(cache: &Cache) -> Result<(), Failure> {
         let connection = bank.connection.lock().await;
         connection.execute("UPDATE account SET cents = ?", [cents])
     };
-    cache.invalidate("balance:1").await?;
+    check(cache.invalidate("balance:1").await == Delivery::Applied, "an entry can also be invalidated by its key")?;
     write_past(7).await?;
     check(cache.no_fill(balance(&bank, 1)).await? == 7, "inside `no_fill` a miss is loaded")?;
     write_past(8).await?;

@@ -15,11 +15,13 @@ mod side_by_side;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cache_runtime::Cache;
 use examples::Airports;
 use examples::Database;
 use examples::database::Temporary;
 use examples::report::Failure;
 use examples::report::finish;
+use examples::report::heading;
 use examples::setup;
 
 #[tokio::main]
@@ -49,9 +51,20 @@ async fn report() -> Result<(), Failure> {
     claims::inner_and_outer(&airports).await?;
     side_by_side::share(&airports, &url).await?;
 
-    println!("\nSQLite was asked {} times in all.", airports.database().asked());
-    let _ = cache;
+    counts(&cache, &airports);
     Ok(())
+}
+
+/// What the cache counted in this process, function by function.
+fn counts(cache: &Cache, airports: &Airports) {
+    heading("What was counted in this process");
+    println!("  {:40}{:>8}{:>8}{:>8}{:>8}", "", "hits", "misses", "loads", "joined");
+    let stats = cache.stats();
+    let total = ("in total".to_owned(), stats.total);
+    for (name, counts) in stats.functions.into_iter().map(|function| (function.name, function.counts)).chain([total]) {
+        println!("  {name:40}{:>8}{:>8}{:>8}{:>8}", counts.hits, counts.misses, counts.loads, counts.joined);
+    }
+    println!("  SQLite was asked {} times", airports.database().asked());
 }
 
 /// A prompt over the database in `path`, else in one that every prompt on this machine shares.

@@ -9,6 +9,8 @@
 //! | `search:{words}`, `alternates:{code}`, `continents` | the tag `airports` |
 //! | `flight:{from}:{to}`: made of two airports | either of them, by itself |
 
+use std::sync::Arc;
+
 use cache_runtime::cached;
 use cache_runtime::invalidates;
 use rusqlite::OptionalExtension;
@@ -90,9 +92,9 @@ impl Airports {
         self.database.ask(move |database| database.query_row(&query, [code], airport).optional()).await
     }
 
-    /// The airports of a country, by name.
+    /// The airports of a country, by name. A hit clones what it returns, so long lists are kept behind an `Arc`.
     #[cached(ttl = "10m", key = "country:{country}:airports", tags = ["country:{country}"])]
-    pub async fn airports_of(&self, country: &str) -> Result<Vec<Airport>, Error> {
+    pub async fn airports_of(&self, country: &str) -> Result<Arc<[Airport]>, Error> {
         let country = country.to_owned();
         let query = format!("{AIRPORT} WHERE airport.country = ? ORDER BY airport.name");
         self.database.ask(move |database| database.prepare(&query)?.query_map([country], airport)?.collect()).await
@@ -100,7 +102,7 @@ impl Airports {
 
     /// The airports whose name or city holds `words`.
     #[cached(ttl = "1m", key = "search:{words}", tags = ["airports"])]
-    pub async fn search(&self, words: &str) -> Result<Vec<Airport>, Error> {
+    pub async fn search(&self, words: &str) -> Result<Arc<[Airport]>, Error> {
         let words = format!("%{words}%");
         let query =
             format!("{AIRPORT} WHERE airport.name LIKE ?1 OR airport.city LIKE ?1 ORDER BY airport.name LIMIT 50");

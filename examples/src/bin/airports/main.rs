@@ -12,6 +12,7 @@ mod claims;
 mod prompt;
 mod side_by_side;
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -58,11 +59,14 @@ async fn report() -> Result<(), Failure> {
 /// What the cache counted in this process, function by function.
 fn counts(cache: &Cache, airports: &Airports) {
     heading("What was counted in this process");
-    println!("  {:40}{:>8}{:>8}{:>8}{:>8}", "", "hits", "misses", "loads", "joined");
+    let row = |name: &str, cells: [&dyn Display; 5]| {
+        println!("  {name:34}{:>9}{:>9}{:>9}{:>9}{:>13}", cells[0], cells[1], cells[2], cells[3], cells[4]);
+    };
+    row("", [&"hits", &"misses", &"loads", &"joined", &"invalidated"]);
     let stats = cache.stats();
     let total = ("in total".to_owned(), stats.total);
     for (name, counts) in stats.functions.into_iter().map(|function| (function.name, function.counts)).chain([total]) {
-        println!("  {name:40}{:>8}{:>8}{:>8}{:>8}", counts.hits, counts.misses, counts.loads, counts.joined);
+        row(&name, [&counts.hits, &counts.misses, &counts.loads, &counts.joined, &counts.applied]);
     }
     println!("  SQLite was asked {} times", airports.database().asked());
 }

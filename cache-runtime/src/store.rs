@@ -208,3 +208,10 @@ impl Targets {
         self.keys.is_empty() && self.tags.is_empty()
     }
 }
+
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod conformance;
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod model;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;

@@ -1,0 +1,286 @@
+//! Attribute tokens to spanned values, with no judgement of them.
+
+use proc_macro2::TokenStream;
+use proc_macro2::TokenTree;
+use quote::ToTokens;
+use syn::Expr;
+use syn::ExprLit;
+use syn::Ident;
+use syn::Lit;
+use syn::LitStr;
+use syn::Path;
+use syn::Token;
+use syn::ext::IdentExt;
+use syn::parenthesized;
+use syn::parse::ParseStream;
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+
+use crate::errors::Errors;
+use crate::suggest;
+
+/// What `#[cached]` takes.
+pub(crate) const CACHED: &[&str] = &["ttl", "key", "skip", "tags", "jitter", "cache", "in_transaction", "crate"];
+
+/// What `#[invalidates]` takes.
+pub(crate) const INVALIDATES: &[&str] =
+    &["key", "keys", "tags", "mode", "hold_off", "cache", "in_transaction", "crate"];
+
+/// What the user wrote between the parentheses.
+#[derive(Default)]
+pub(crate) struct Args {
+    pub(crate) ttl: Option<Expr>,
+    pub(crate) key: Option<LitStr>,
+    pub(crate) keys: Vec<LitStr>,
+    pub(crate) skip: Vec<Ident>,
+    pub(crate) tags: Vec<LitStr>,
+    pub(crate) jitter: Option<Expr>,
+    pub(crate) mode: Option<Ident>,
+    pub(crate) hold_off: Option<Expr>,
+    pub(crate) cache: Option<Expr>,
+    pub(crate) in_transaction: bool,
+    pub(crate) runtime: Option<Path>,
+    given: Vec<String>,
+    /// What the unknown ones were most likely meant to be.
+    meant: Vec<String>,
+}
+
+impl Args {
+    /// Reads the arguments named in `known`.
+    pub(crate) fn parse(tokens: TokenStream, known: &[&str], errors: &mut Errors) -> Self {
+        let mut args = Self::default();
+        let parser = |input: ParseStream<'_>| {
+            while !input.is_empty() {
+                let parsed = args.parse_one(input, known, errors).and_then(|()| end_of_argument(input));
+                if errors.check(parsed).is_none() {
+                    skip_to_comma(input)?;
+                }
+                if !input.is_empty() {
+                    input.parse::<Token![,]>()?;
+                }
+            }
+            Ok(())
+        };
+        let parsed = parser.parse2(tokens);
+        errors.check(parsed);
+        args
+    }
+
+    /// Whether `name` was attempted, so that it is not missing: a mistake in it is reported already.
+    pub(crate) fn attempts(&self, name: &str) -> bool {
+        self.given.iter().chain(&self.meant).any(|attempted| attempted == name)
+    }
+
+    fn parse_one(&mut self, input: ParseStream<'_>, known: &[&str], errors: &mut Errors) -> syn::Result<()> {
+        let Ok(name) = input.call(Ident::parse_any) else {
+            let likely = known.first().copied().unwrap_or_default();
+            self.meant.push(likely.to_owned());
+            return Err(input.error(format!("expected an argument, such as `{}`", example(likely))));
+        };
+        let text = name.to_string();
+        if !known.contains(&text.as_str()) {
+            let meant = suggest::nearest(&text, known.iter().copied());
+            self.meant.extend(meant.map(str::to_owned));
+            return Err(unknown(&name, meant, known));
+        }
+        if self.given.contains(&text) {
+            return Err(syn::Error::new_spanned(&name, format!("`{name}` is given twice; keep one")));
+        }
+        self.given.push(text);
+        self.parse_value(&name, input, errors)
+    }
+
+    fn parse_value(&mut self, name: &Ident, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
+        let text = name.to_string();
+        match text.as_str() {
+            "in_transaction" => self.in_transaction = flag(name, input)?,
+            "skip" => self.skip = names(name, input)?,
+            "crate" => {
+                equals(name, input)?;
+                self.runtime = Some(Path::parse_mod_style(input).map_err(|error| misshapen(name, error))?);
+            }
+            _ => {
+                equals(name, input)?;
+                let value = input.parse::<Expr>().map_err(|error| misshapen(name, error))?;
+                match text.as_str() {
+                    "ttl" => self.ttl = Some(value),
+                    "key" => self.key = Some(literal(name, &value)?),
+                    "keys" => self.keys = literals(name, &value, errors)?,
+                    "tags" => self.tags = literals(name, &value, errors)?,
+                    "jitter" => self.jitter = Some(value),
+                    "mode" => self.mode = Some(word(name, &value)?),
+                    "hold_off" => self.hold_off = Some(value),
+                    _ => self.cache = Some(value),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How `name` is written.
+fn example(name: &str) -> &'static str {
+    match name {
+        "ttl" => "ttl = \"5m\"",
+        "key" => "key = \"user:{id}\"",
+        "keys" => "keys = [\"user:{id}\", \"profile:{id}\"]",
+        "skip" => "skip(db)",
+        "tags" => "tags = [\"users\", \"user:{id}\"]",
+        "jitter" => "jitter = 0.1",
+        "mode" => "mode = linearizable",
+        "hold_off" => "hold_off = \"60s\"",
+        "cache" => "cache = self.cache",
+        "crate" => "crate = my_facade::cache_runtime",
+        _ => "in_transaction",
+    }
+}
+
+/// Looks through the invisible groups that `macro_rules!` puts around what it captured, and through parentheses.
+pub(crate) fn ungrouped(expression: &Expr) -> &Expr {
+    match expression {
+        Expr::Group(group) => ungrouped(&group.expr),
+        Expr::Paren(paren) => ungrouped(&paren.expr),
+        other => other,
+    }
+}
+
+fn unknown(name: &Ident, meant: Option<&str>, known: &[&str]) -> syn::Error {
+    let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    let expected = suggest::list(known.iter().copied(), "or");
+    syn::Error::new_spanned(name, format!("unknown argument `{name}`; expected {expected}{meant}"))
+}
+
+fn misshapen(name: &Ident, error: syn::Error) -> syn::Error {
+    syn::Error::new(error.span(), wanted(name))
+}
+
+fn wanted(name: &Ident) -> String {
+    format!("`{name}` is written like `{}`", example(&name.to_string()))
+}
+
+fn equals(name: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
+    if !input.peek(Token![=]) {
+        return Err(syn::Error::new_spanned(name, wanted(name)));
+    }
+    input.parse::<Token![=]>().map(drop)
+}
+
+fn flag(name: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
+    if input.is_empty() || input.peek(Token![,]) {
+        return Ok(true);
+    }
+    Err(syn::Error::new_spanned(name, "`in_transaction` takes no value; write `in_transaction` alone"))
+}
+
+fn names(name: &Ident, input: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
+    if !input.peek(syn::token::Paren) {
+        return Err(syn::Error::new_spanned(name, wanted(name)));
+    }
+    let content;
+    parenthesized!(content in input);
+    let names = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any);
+    names.map(|names| names.into_iter().collect()).map_err(|error| misshapen(name, error))
+}
+
+fn literal(name: &Ident, value: &Expr) -> syn::Result<LitStr> {
+    match ungrouped(value) {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.clone()),
+        other => Err(syn::Error::new_spanned(other, wanted(name))),
+    }
+}
+
+fn literals(name: &Ident, value: &Expr, errors: &mut Errors) -> syn::Result<Vec<LitStr>> {
+    let Expr::Array(array) = ungrouped(value) else {
+        return Err(syn::Error::new_spanned(value, wanted(name)));
+    };
+    Ok(array.elems.iter().filter_map(|element| errors.check(literal(name, element))).collect())
+}
+
+fn word(name: &Ident, value: &Expr) -> syn::Result<Ident> {
+    syn::parse2(ungrouped(value).to_token_stream()).map_err(|_| syn::Error::new_spanned(value, wanted(name)))
+}
+
+fn end_of_argument(input: ParseStream<'_>) -> syn::Result<()> {
+    if input.is_empty() || input.peek(Token![,]) {
+        return Ok(());
+    }
+    Err(input.error("expected a `,` between two arguments"))
+}
+
+fn skip_to_comma(input: ParseStream<'_>) -> syn::Result<()> {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        input.parse::<TokenTree>()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    use super::*;
+
+    fn mistakes(tokens: TokenStream, known: &[&str]) -> Vec<String> {
+        let mut errors = Errors::default();
+        Args::parse(tokens, known, &mut errors);
+        match errors.finish(Some(())) {
+            Ok(()) => Vec::new(),
+            Err(errors) => errors.into_iter().map(|error| error.to_string()).collect(),
+        }
+    }
+
+    #[test]
+    fn every_argument_is_read() {
+        let mut errors = Errors::default();
+        let args = Args::parse(
+            quote!(
+                ttl = |t| t.ttl(),
+                key = "k",
+                skip(a, b,),
+                tags = ["x"],
+                jitter = 0.5,
+                cache = self.cache,
+                in_transaction,
+                crate = a::b
+            ),
+            CACHED,
+            &mut errors,
+        );
+        errors.finish(Some(())).unwrap();
+        assert!(args.ttl.is_some() && args.key.is_some() && args.jitter.is_some() && args.cache.is_some());
+        assert!(args.in_transaction && args.runtime.is_some());
+        assert_eq!((args.skip.len(), args.tags.len()), (2, 1));
+    }
+
+    #[test]
+    fn every_mistake_is_reported() {
+        let tokens = quote!(tll = "5m", key = 3, key = "x", tags = [1, "y", z], "5m", mode = after, ttl);
+        assert_eq!(mistakes(tokens, CACHED).len(), 8);
+    }
+
+    #[test]
+    fn every_example_is_taken() {
+        for known in [CACHED, INVALIDATES] {
+            for name in known {
+                assert_eq!(mistakes(example(name).parse().unwrap(), known), [""; 0]);
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_arguments_list_the_known() {
+        let [message] = &mistakes(quote!(tll = "5m"), CACHED)[..] else { panic!() };
+        for name in CACHED {
+            assert!(message.contains(&format!("`{name}`")), "{message}");
+        }
+        assert!(message.ends_with("did you mean `ttl`?"), "{message}");
+    }
+
+    #[test]
+    fn a_forgotten_comma_is_one_mistake() {
+        assert_eq!(
+            mistakes(quote!(ttl = "5m" key = "x", jitter = 0.1), CACHED),
+            ["expected a `,` between two arguments"]
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! The attributes, joined with the function they sit on, and proven to work on it.
+
+use proc_macro2::Literal;
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::Expr;
+use syn::ExprClosure;
+use syn::Ident;
+use syn::Lit;
+use syn::LitStr;
+use syn::Path;
+use syn::Type;
+use syn::UnOp;
+
+use crate::args;
+use crate::args::Args;
+use crate::args::ungrouped;
+use crate::duration::Time;
+use crate::errors::Errors;
+use crate::function::Function;
+use crate::parts;
+use crate::parts::Names;
+use crate::parts::Part;
+use crate::suggest;
+use crate::template::Template;
+
+/// An `async fn` and how to cache it.
+pub(crate) struct Cached {
+    pub(crate) function: Function,
+    pub(crate) key: Key,
+    pub(crate) tags: Names,
+    pub(crate) ttl: Ttl,
+    pub(crate) jitter: Option<Expr>,
+    pub(crate) target: Target,
+}
+
+/// An `async fn` and what it makes stale.
+pub(crate) struct Invalidates {
+    pub(crate) function: Function,
+    pub(crate) keys: Names,
+    pub(crate) tags: Names,
+    /// The variant of the runtime's `Mode`.
+    pub(crate) mode: Option<&'static str>,
+    pub(crate) hold_off: Option<Time>,
+    pub(crate) target: Target,
+}
+
+/// What both attributes say of the cache.
+pub(crate) struct Target {
+    pub(crate) runtime: Path,
+    pub(crate) cache: Option<Expr>,
+    pub(crate) in_transaction: bool,
+}
+
+/// What tells calls apart.
+pub(crate) enum Key {
+    Given(Names),
+    /// Every argument that is not skipped, under the function's name.
+    Everything(Vec<Part>),
+}
+
+/// How long a value lives.
+pub(crate) enum Ttl {
+    Time(Time),
+    OfValue(ExprClosure),
+}
+
+impl Cached {
+    pub(crate) fn parse(args: TokenStream, item: TokenStream) -> syn::Result<Self> {
+        let mut errors = Errors::default();
+        let mut args = Args::parse(args, args::CACHED, &mut errors);
+        let ttl = Ttl::parse(&mut args, &mut errors);
+        let jitter = args.jitter.take().and_then(|jitter| errors.check(share(jitter)));
+        let Some(function) = Function::parse(item, "be cached", &mut errors) else {
+            return errors.finish(None);
+        };
+        reject_unstorable(&function, &mut errors);
+        parts::check_skipped(&args.skip, &function.arguments, &mut errors);
+        let key = Key::parse(&mut args, &function, &mut errors);
+        let tags = Names::parse(args.tags.split_off(0), &function.arguments, &mut errors);
+        let target = Target::parse(args, &function, FILLS_EARLY, &mut errors);
+        errors.finish(ttl.map(|ttl| Self { function, key, tags, ttl, jitter, target }))
+    }
+}
+
+impl Invalidates {
+    pub(crate) fn parse(args: TokenStream, item: TokenStream) -> syn::Result<Self> {
+        let mut errors = Errors::default();
+        let mut args = Args::parse(args, args::INVALIDATES, &mut errors);
+        let nothing = args.key.is_none() && args.keys.is_empty() && args.tags.is_empty();
+        if nothing && errors.is_empty() {
+            errors.missing("this invalidates nothing; say what, as in `key = \"user:{id}\"` or `tags = [\"users\"]`");
+        }
+        let mode = args.mode.take().and_then(|mode| errors.check(variant(&mode)));
+        let hold_off = args.hold_off.take().and_then(|hold_off| errors.check(Time::parse(hold_off)));
+        let Some(function) = Function::parse(item, "invalidate", &mut errors) else {
+            return errors.finish(None);
+        };
+        let keys = args.key.take().into_iter().chain(args.keys.split_off(0)).collect();
+        let keys = Names::parse(keys, &function.arguments, &mut errors);
+        let tags = Names::parse(args.tags.split_off(0), &function.arguments, &mut errors);
+        let target = Target::parse(args, &function, INVALIDATES_EARLY, &mut errors);
+        errors.finish(Some(Self { function, keys, tags, mode, hold_off, target }))
+    }
+}
+
+const FILLS_EARLY: &str = "say `in_transaction` to read past what the transaction changed, \
+     cache a function that is called outside of it, or run the transaction in `defer_invalidations`";
+
+const INVALIDATES_EARLY: &str = "say `in_transaction` and run the transaction in `defer_invalidations`, \
+     or call a mutator outside of it once it has committed";
+
+impl Target {
+    fn parse(args: Args, function: &Function, way_out: &str, errors: &mut Errors) -> Self {
+        if !args.in_transaction {
+            function.reject_transactions(way_out, errors);
+        }
+        let runtime = args.runtime.unwrap_or_else(|| syn::parse_quote!(::cache_runtime));
+        Self { runtime, cache: args.cache, in_transaction: args.in_transaction }
+    }
+}
+
+impl Key {
+    fn parse(args: &mut Args, function: &Function, errors: &mut Errors) -> Self {
+        let arguments = &function.arguments;
+        let Some(literal) = args.key.take() else {
+            let kept = arguments.list.iter().filter(|argument| !parts::is_skipped(argument, &args.skip));
+            return Self::Everything(kept.map(Part::whole).collect());
+        };
+        if let Ok(template) = Template::parse(LitStr::clone(&literal)) {
+            parts::cover(&template, &args.skip, arguments, errors);
+        }
+        Self::Given(Names::parse(vec![literal], arguments, errors))
+    }
+}
+
+impl Ttl {
+    fn parse(args: &mut Args, errors: &mut Errors) -> Option<Self> {
+        let Some(ttl) = args.ttl.take() else {
+            if !args.attempts("ttl") {
+                errors.missing("missing `ttl`; nothing lives for ever, so say how long, as in `ttl = \"5m\"`");
+            }
+            return None;
+        };
+        if let Expr::Closure(closure) = ungrouped(&ttl) {
+            return Some(Self::OfValue(closure.clone()));
+        }
+        errors.check(Time::parse(ttl)).map(Self::Time)
+    }
+}
+
+/// Reports what can be seen never to be stored. Whether other types can, only rustc knows.
+fn reject_unstorable(function: &Function, errors: &mut Errors) {
+    if function.returns_impl_trait() {
+        errors.push(&function.output, "an `impl Trait` cannot be stored; return a type that has a name");
+    } else if let Type::Reference(borrowed) = function.value() {
+        errors.push(borrowed, "a reference cannot be stored; return a value that owns its data");
+    }
+}
+
+/// A literal between 0 and 1 as a float, or any expression.
+fn share(expression: Expr) -> syn::Result<Expr> {
+    let value = match ungrouped(&expression) {
+        Expr::Unary(negative) if matches!(negative.op, UnOp::Neg(_)) => number(&negative.expr).map(|value| -value),
+        Expr::Lit(literal) if !matches!(literal.lit, Lit::Int(_) | Lit::Float(_)) => Some(f64::NAN),
+        other => number(other),
+    };
+    match value {
+        None => Ok(expression),
+        Some(value) if (0.0..=1.0).contains(&value) => {
+            let mut literal = Literal::f64_unsuffixed(value);
+            literal.set_span(syn::spanned::Spanned::span(&expression));
+            syn::parse2(quote!(#literal))
+        }
+        Some(_) => Err(syn::Error::new_spanned(
+            expression,
+            "`jitter` is a share from 0.0 to 1.0; write one like `jitter = 0.1`",
+        )),
+    }
+}
+
+fn number(expression: &Expr) -> Option<f64> {
+    let Expr::Lit(literal) = ungrouped(expression) else { return None };
+    match &literal.lit {
+        Lit::Int(number) => number.base10_parse().ok(),
+        Lit::Float(number) => number.base10_parse().ok(),
+        _ => None,
+    }
+}
+
+fn variant(mode: &Ident) -> syn::Result<&'static str> {
+    let written = mode.to_string();
+    if let Some((_, variant)) = MODES.iter().find(|(name, _)| *name == written) {
+        return Ok(variant);
+    }
+    let names = || MODES.iter().map(|(name, _)| *name);
+    let meant = suggest::nearest(&written, names()).map(|meant| format!("; did you mean `{meant}`?"));
+    let message =
+        format!("unknown mode `{written}`; expected {}{}", suggest::list(names(), "or"), meant.unwrap_or_default());
+    Err(syn::Error::new_spanned(mode, message))
+}
+
+const MODES: [(&str, &str); 3] = [("guarded", "Guarded"), ("linearizable", "Linearizable"), ("after", "After")];

@@ -1,0 +1,400 @@
+//! Prints what [`attribute`](crate::attribute) proved sound. It cannot fail.
+//!
+//! The output is code a user could have typed: public builders, absolute paths, the body untouched. Two rules of scope hold:
+//!
+//! - the `let` ends before the `.await`, so the parts borrowed for key and tags need not be `Send`;
+//! - locals are hygienic and the `static` has a block of its own, so the body and the user's expressions see neither.
+
+use proc_macro2::Ident;
+use proc_macro2::Span;
+use proc_macro2::TokenStream;
+use proc_macro2::TokenTree;
+use quote::ToTokens;
+use quote::quote;
+use quote::quote_spanned;
+use syn::Expr;
+use syn::Path;
+use syn::ReturnType;
+use syn::Type;
+use syn::spanned::Spanned;
+
+use crate::arguments::Kind;
+use crate::attribute::Cached;
+use crate::attribute::Invalidates;
+use crate::attribute::Key;
+use crate::attribute::Target;
+use crate::attribute::Ttl;
+use crate::function::Function;
+use crate::parts::Names;
+use crate::parts::Part;
+
+// #[cached(ttl = "5m", key = "user:{id}", tags = ["users"])]
+// async fn user(&self, id: UserId) -> Result<User, DbError> { BODY }
+//
+// becomes
+//
+// async fn user(&self, id: UserId) -> Result<User, DbError> {
+//     let entry = {
+//         static SITE: Site = Site::cached(module_path!(), "user").key("user:{id}").tags(&["users"]);
+//         global().entry(&SITE, returns::<Result<User, DbError>>().kind())
+//     }
+//     .key(&[&id])
+//     .ttl(Duration::from_secs(300));
+//     entry.get_or_load(async move { EDGE BODY }).await
+// }
+pub(crate) fn cached(cached: &Cached) -> TokenStream {
+    let Cached { function, key, tags, ttl, jitter, target } = cached;
+    let runtime = &target.runtime;
+    let (output, name) = (&function.output, function.name());
+    let template = match key {
+        Key::Given(names) => names.literals.first().map(|literal| quote!(.key(#literal))),
+        Key::Everything(_) => None,
+    };
+    let tag_templates = templates("tags", tags);
+    let site = quote!(cached(::core::module_path!(), #name) #template #tag_templates);
+    let start = target.start("entry", &site, &quote!(, #runtime::returns::<#output>().kind()));
+    let key = key.steps(function, runtime);
+    let tags = parts("tags", &tags.parts, runtime);
+    let jitter = jitter.as_ref().map(|jitter| quote!(.jitter(#jitter)));
+    let in_transaction = target.in_transaction();
+    let builder = quote!(#start #key #tags #ttl #jitter #in_transaction);
+    function.wrap("entry", &builder, "get_or_load")
+}
+
+// #[invalidates(key = "user:{id}", tags = ["users"])]
+// async fn rename(&self, id: UserId) -> Result<(), DbError> { BODY }
+//
+// becomes
+//
+// async fn rename(&self, id: UserId) -> Result<(), DbError> {
+//     let invalidation = {
+//         static SITE: Site = Site::invalidates(module_path!(), "rename").keys(&["user:{id}"]).tags(&["users"]);
+//         global().invalidation(&SITE)
+//     }
+//     .keys(&[&id]);
+//     invalidation.run(async move { EDGE BODY }).await
+// }
+pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
+    let Invalidates { function, keys, tags, mode, hold_off, target } = invalidates;
+    let runtime = &target.runtime;
+    let (name, key_templates, tag_templates) = (function.name(), templates("keys", keys), templates("tags", tags));
+    let site = quote!(invalidates(::core::module_path!(), #name) #key_templates #tag_templates);
+    let start = target.start("invalidation", &site, &TokenStream::new());
+    let keys = parts("keys", &keys.parts, runtime);
+    let tags = parts("tags", &tags.parts, runtime);
+    let mode = mode.map(|mode| {
+        let mode = Ident::new(mode, Span::mixed_site());
+        quote!(.mode(#runtime::Mode::#mode))
+    });
+    let hold_off = hold_off.as_ref().map(|hold_off| quote!(.hold_off(#hold_off)));
+    let in_transaction = target.in_transaction();
+    let builder = quote!(#start #keys #tags #mode #hold_off #in_transaction);
+    function.wrap("invalidation", &builder, "run")
+}
+
+impl Target {
+    /// The builder's start: `global().method(&SITE …)`, with the site where only that call sees it.
+    fn start(&self, method: &str, site: &TokenStream, arguments: &TokenStream) -> TokenStream {
+        let runtime = &self.runtime;
+        let span =
+            self.cache.as_ref().map_or_else(Span::mixed_site, |cache| Span::mixed_site().located_at(cache.span()));
+        let method = Ident::new(method, span);
+        let site = quote!(static SITE: #runtime::Site = #runtime::Site::#site;);
+        match self.cache.as_ref().map(receiver) {
+            None => quote!({ #site #runtime::global().#method(&SITE #arguments) }),
+            Some(cache) => quote!(#cache.#method({ #site &SITE } #arguments)),
+        }
+    }
+
+    fn in_transaction(&self) -> Option<TokenStream> {
+        self.in_transaction.then(|| quote!(.in_transaction()))
+    }
+}
+
+impl Key {
+    fn steps(&self, function: &Function, runtime: &Path) -> TokenStream {
+        match self {
+            Self::Given(names) => parts("key", &names.parts, runtime).into_token_stream(),
+            Self::Everything(every) => {
+                let of = function.knows_self().then(|| quote!(.of::<Self>()));
+                let key = parts("key", every, runtime);
+                quote!(#of #key)
+            }
+        }
+    }
+}
+
+impl ToTokens for Ttl {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        tokens.extend(match self {
+            Self::Time(time) => quote!(.ttl(#time)),
+            Self::OfValue(closure) => quote!(.ttl_with(#closure)),
+        });
+    }
+}
+
+impl Function {
+    /// Builds a local, then hands it the body.
+    ///
+    /// All that follows the `let` carries one span, where the user wrote the type of the value: rustc reports there, and
+    /// once, that it cannot be stored.
+    fn wrap(&self, local: &str, builder: &TokenStream, method: &str) -> TokenStream {
+        let span = Span::mixed_site().located_at(self.value().span());
+        let local = Ident::new(local, span);
+        let method = Ident::new(method, span);
+        let body = self.body(span);
+        let call = quote_spanned!(span=> #local.#method(async move { #body }).await);
+        let wrapped = self.in_place(&quote!(let #local = #builder; #call));
+        let item = &self.item;
+        let (attributes, inner, visibility, signature) =
+            (&item.attributes, &item.inner_attributes, &item.visibility, &item.signature);
+        quote! {
+            #(#attributes)*
+            #visibility #signature {
+                #(#inner)*
+                #wrapped
+            }
+        }
+    }
+
+    /// The user's statements, behind an edge that states their type.
+    ///
+    /// An `async` block cannot declare what it returns. Without the edge nothing in it is coerced, and a wrong `return` is
+    /// blamed on the last line. `#[async_trait]` brings an edge of its own, and a type without a name can have none.
+    fn body(&self, span: Span) -> TokenStream {
+        if let Some(boxed) = &self.boxed {
+            let body = &boxed.body;
+            return quote!(#(#body)*);
+        }
+        let body = &self.item.body;
+        let edge = self.edge().map(|result| quote_spanned!(span=> if false { return #result; }));
+        quote!(#edge #body)
+    }
+
+    /// What the edge returns, unless the type has no name or the body is `()` by its last token.
+    fn edge(&self) -> Option<TokenStream> {
+        let span = Span::mixed_site().located_at(self.value().span());
+        let output = &self.output;
+        match &self.item.signature.output {
+            ReturnType::Default => (!ends_in_statement(&self.item.body)).then(TokenStream::new),
+            _ if self.returns_impl_trait() || matches!(output, Type::Never(_)) => None,
+            _ => Some(quote_spanned!(span=> ::core::option::Option::<#output>::None.unwrap())),
+        }
+    }
+
+    /// Puts `wrapped` where the body was.
+    fn in_place(&self, wrapped: &TokenStream) -> TokenStream {
+        let Some(boxed) = &self.boxed else { return wrapped.clone() };
+        let (before, pin, attributes, bindings) = (&boxed.before, &boxed.pin, &boxed.attributes, &boxed.bindings);
+        quote!(#(#before)* #pin(#(#attributes)* async move { #(#bindings)* #wrapped }))
+    }
+}
+
+/// `.tags(&["users", "user:{id}"])`, if there are any.
+fn templates(method: &str, names: &Names) -> Option<TokenStream> {
+    let method = Ident::new(method, Span::mixed_site());
+    let literals = &names.literals;
+    (!literals.is_empty()).then(|| quote!(.#method(&[#(#literals),*])))
+}
+
+/// `.tags(&[&id])`, if there are any.
+fn parts(method: &str, parts: &[Part], runtime: &Path) -> Option<TokenStream> {
+    let method = Ident::new(method, Span::mixed_site());
+    let parts_of = parts.iter().map(|part| self::part(part, runtime));
+    (!parts.is_empty()).then(|| quote!(.#method(&[#(#parts_of),*])))
+}
+
+/// A reference to one part, reported where the user named it.
+fn part(part: &Part, runtime: &Path) -> TokenStream {
+    match part {
+        Part::Receiver { this, fields } => {
+            let span = Span::mixed_site().located_at(this.span);
+            quote_spanned!(span=> & #this #(.#fields)*)
+        }
+        Part::Argument { argument, fields, span } => {
+            let (name, conditions) = (argument.at(*span), &argument.conditions);
+            let span = Span::mixed_site().located_at(*span);
+            match argument.kind {
+                Kind::Type => quote_spanned!(span=> &#runtime::type_key::<#name>()),
+                Kind::Value | Kind::Const => quote_spanned!(span=> #(#conditions)* & #name #(.#fields)*),
+            }
+        }
+    }
+}
+
+fn ends_in_statement(body: &TokenStream) -> bool {
+    match body.clone().into_iter().last() {
+        None => true,
+        Some(last) => matches!(last, TokenTree::Punct(punct) if punct.as_char() == ';'),
+    }
+}
+
+/// `expression` as what a method is called on.
+fn receiver(expression: &Expr) -> TokenStream {
+    match expression {
+        Expr::Call(_) | Expr::Field(_) | Expr::Macro(_) | Expr::MethodCall(_) | Expr::Paren(_) | Expr::Path(_) => {
+            expression.to_token_stream()
+        }
+        other => quote!((#other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::ExpectFile;
+    use expect_test::expect_file;
+
+    use super::*;
+
+    fn cached(args: TokenStream, item: TokenStream) -> String {
+        printed(super::cached(&Cached::parse(args, item).unwrap()))
+    }
+
+    fn invalidates(args: TokenStream, item: TokenStream) -> String {
+        printed(super::invalidates(&Invalidates::parse(args, item).unwrap()))
+    }
+
+    fn printed(tokens: TokenStream) -> String {
+        prettyplease::unparse(&syn::parse2(tokens).unwrap())
+    }
+
+    fn file(name: &str) -> ExpectFile {
+        expect_file![format!("{}/tests/expand/{name}.rs", env!("CARGO_MANIFEST_DIR"))]
+    }
+
+    #[test]
+    fn readme() {
+        let expansion = cached(
+            quote!(ttl = "5m", key = "user:{id}", tags = ["users", "tenant:{self.tenant}"]),
+            quote! {
+                async fn user(&self, id: UserId) -> Result<User, DbError> {
+                    self.db.user(id).await
+                }
+            },
+        );
+        file("readme").assert_eq(&expansion);
+        assert!(expansion.lines().count() < 25, "{} lines", expansion.lines().count());
+        assert_eq!(expansion.matches("self.db.user(id).await").count(), 1);
+    }
+
+    #[test]
+    fn readme_mutator() {
+        let expansion = invalidates(
+            quote!(key = "user:{id}", tags = ["users"]),
+            quote! {
+                async fn rename(&self, id: UserId, name: &str) -> Result<(), DbError> {
+                    self.db.rename(id, name).await
+                }
+            },
+        );
+        file("readme_mutator").assert_eq(&expansion);
+        assert!(expansion.lines().count() < 25, "{} lines", expansion.lines().count());
+    }
+
+    #[test]
+    fn cached_with_everything() {
+        file("cached_with_everything").assert_eq(&cached(
+            quote!(
+                ttl = |token| token.expires_in(),
+                key = "{T}:{N}:{query.page.0}:{self.shard}",
+                skip(query, tx),
+                tags = ["tokens", "shard:{self.shard}:{N}"],
+                jitter = 0,
+                cache = self.cache,
+                in_transaction,
+                crate = my_facade::cache_runtime,
+            ),
+            quote! {
+                /// Kept.
+                #[must_use]
+                pub(crate) async fn token<T, const N: usize>(
+                    &self,
+                    query: Query,
+                    #[allow(unused)] tx: &mut Transaction<'_>,
+                ) -> Option<Token>
+                where
+                    T: Kind,
+                {
+                    #![allow(clippy::all)]
+                    self.load(query, N).await
+                }
+            },
+        ));
+    }
+
+    #[test]
+    fn default_key_of_a_method() {
+        file("default_key_of_a_method").assert_eq(&cached(
+            quote!(ttl = "250ms", skip(db)),
+            quote! {
+                async fn pages<T: Kind, const N: usize>(&self, db: &Db, (from, to): (u64, u64), #[cfg(feature = "x")] x: u8) -> Vec<Page> {
+                    db.pages::<T>(from, to).await
+                }
+            },
+        ));
+    }
+
+    #[test]
+    fn default_key_without_arguments() {
+        file("default_key_without_arguments").assert_eq(&cached(
+            quote!(ttl = TTL),
+            quote! {
+                async fn refresh() {
+                    work().await;
+                }
+            },
+        ));
+    }
+
+    #[test]
+    fn invalidates_with_everything() {
+        file("invalidates_with_everything").assert_eq(&invalidates(
+            quote!(
+                key = "user:{id}",
+                keys = ["profile:{id}:{name}", "all"],
+                tags = ["users", "{self.tenant}"],
+                mode = linearizable,
+                hold_off = "1m 30s",
+                cache = &*self.caches[0],
+                in_transaction,
+                crate = crate::rt,
+            ),
+            quote! {
+                async fn rename(&mut self, id: u64, name: String) -> io::Result<()> {
+                    self.db.rename(id, name).await
+                }
+            },
+        ));
+    }
+
+    #[test]
+    fn method_under_async_trait() {
+        file("method_under_async_trait").assert_eq(&cached(
+            quote!(ttl = "1h", key = "{a}:{b}"),
+            quote! {
+                #[allow(clippy::async_yields_async)]
+                fn sum<'life0, 'async_trait>(
+                    &'life0 self,
+                    __arg1: (u8, u8),
+                ) -> ::core::pin::Pin<Box<dyn ::core::future::Future<Output = Option<u8>> + ::core::marker::Send + 'async_trait>>
+                where
+                    'life0: 'async_trait,
+                    Self: 'async_trait,
+                {
+                    Box::pin(async move {
+                        if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<Option<u8>> {
+                            return __ret;
+                        }
+                        let __self = self;
+                        let (a, b) = {
+                            let __arg1 = __arg1;
+                            __arg1
+                        };
+                        let __ret: Option<u8> = { a.checked_add(b) };
+                        __ret
+                    })
+                }
+            },
+        ));
+    }
+}

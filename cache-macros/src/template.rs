@@ -1,0 +1,205 @@
+//! Templates of keys and tags: `user:{id}`.
+//!
+//! What is accepted here is accepted by the runtime, which reads the same literal again when the user's crate is compiled. Here it is known
+//! which arguments there are, and where the user wrote the literal.
+
+use syn::Ident;
+use syn::Index;
+use syn::LitStr;
+use syn::Member;
+
+/// A well-formed literal and the placeholders in it.
+pub(crate) struct Template {
+    pub(crate) literal: LitStr,
+    pub(crate) placeholders: Vec<Placeholder>,
+}
+
+/// `{name.field.0}`.
+#[derive(Clone)]
+pub(crate) struct Placeholder {
+    /// What it starts with: an argument, a type or const parameter, or `self`.
+    pub(crate) name: String,
+    pub(crate) fields: Vec<Member>,
+}
+
+impl Template {
+    /// Reads the template in `literal`.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake in it, at the literal.
+    pub(crate) fn parse(literal: LitStr) -> syn::Result<Self> {
+        match placeholders(&literal.value()) {
+            Ok(placeholders) => Ok(Self { literal, placeholders }),
+            Err(message) => Err(syn::Error::new_spanned(literal, message)),
+        }
+    }
+}
+
+impl Placeholder {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut segments = text.split('.');
+        let name = segments.next().filter(|name| is_name(name));
+        let fields = segments.map(member).collect::<Option<Vec<_>>>();
+        match (name, fields) {
+            (Some(name), Some(fields)) => Ok(Self { name: name.to_owned(), fields }),
+            _ => Err(malformed(text)),
+        }
+    }
+}
+
+/// Reads the placeholders of `text` in their order.
+fn placeholders(text: &str) -> Result<Vec<Placeholder>, String> {
+    if text.is_empty() {
+        return Err("an empty template names nothing; write one like `user:{id}`".to_owned());
+    }
+    let mut found = Vec::new();
+    let mut separated = true;
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let after = &rest[letter.len_utf8()..];
+        rest = match letter {
+            '\0' => return Err("a key or tag cannot hold a NUL; take it out".to_owned()),
+            '{' | '}' if after.starts_with(letter) => {
+                separated = true;
+                &after[1..]
+            }
+            '}' => return Err("a `}` here has no `{`; write `}}` for a brace".to_owned()),
+            '{' => {
+                let (inside, after) =
+                    after.split_once('}').ok_or("a `{` here is not closed; write `{{` for a brace")?;
+                if !separated {
+                    return Err(unseparated(inside));
+                }
+                found.push(Placeholder::parse(inside)?);
+                separated = false;
+                after
+            }
+            _ => {
+                separated |= !may_be_in_a_part(letter);
+                after
+            }
+        };
+    }
+    Ok(found)
+}
+
+/// What a rendered part is made of; all else is escaped in it, and so can separate two of them.
+fn may_be_in_a_part(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "-._~%".contains(letter)
+}
+
+fn unseparated(second: &str) -> String {
+    format!("no separator before `{{{second}}}`: letters, digits and `-._~%` may be part of a value; put a `:` there")
+}
+
+fn malformed(text: &str) -> String {
+    let name = text.split(|letter: char| !is_name_letter(letter)).find(|name| is_name(name)).unwrap_or("id");
+    match text.split_once(':') {
+        _ if text.is_empty() => "`{}` names no argument; write one, as in `{id}`".to_owned(),
+        Some((_, format)) => format!("format `{format}` is not known in `{{{text}}}`; write `{{{name}}}`"),
+        None if text.contains('(') => {
+            format!(
+                "a placeholder calls nothing, unlike `{{{text}}}`; write an argument or a field, as in `{{{name}}}`"
+            )
+        }
+        None => format!("`{{{text}}}` is not an argument or a field; write one like `{{{name}}}` or `{{{name}.0}}`"),
+    }
+}
+
+fn member(text: &str) -> Option<Member> {
+    if let Ok(index) = text.parse::<u32>() {
+        return (index.to_string() == text).then(|| Member::Unnamed(Index::from(index as usize)));
+    }
+    if !is_name(text) {
+        return None;
+    }
+    let name = syn::parse_str::<Ident>(text).or_else(|_| syn::parse_str::<Ident>(&format!("r#{text}")));
+    name.ok().map(Member::Named)
+}
+
+fn is_name(text: &str) -> bool {
+    text.chars().all(is_name_letter) && text.starts_with(|letter: char| letter.is_alphabetic() || letter == '_')
+}
+
+fn is_name_letter(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use quote::ToTokens;
+
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        let path = |placeholder: &Placeholder| {
+            let fields = placeholder.fields.iter().map(|field| format!(".{}", field.to_token_stream()));
+            format!("{}{}", placeholder.name, fields.collect::<String>())
+        };
+        placeholders(text).unwrap().iter().map(path).collect()
+    }
+
+    #[test]
+    fn placeholders_come_in_order_and_as_often_as_written() {
+        assert_eq!(names("{b}:{a.x.0}:{b}:{self.tenant}"), ["b", "a.x.0", "b", "self.tenant"]);
+        assert_eq!(names("users"), [""; 0]);
+    }
+
+    #[test]
+    fn doubled_braces_are_braces() {
+        assert_eq!(names("{{id}}"), [""; 0]);
+        assert_eq!(names("{{{id}}}"), ["id"]);
+        assert_eq!(names("{a}}}{b}"), ["a", "b"]);
+    }
+
+    #[test]
+    fn fields_may_be_keywords() {
+        assert_eq!(names("{x.type}"), ["x.r#type"]);
+    }
+
+    #[test]
+    fn mistakes_are_told_apart() {
+        for (text, expected) in [
+            ("", "empty template"),
+            ("{id", "not closed"),
+            ("id}", "has no `{`"),
+            ("a\0b", "NUL"),
+            ("{}", "names no argument"),
+            ("{x:json}", "format `json` is not known in `{x:json}`; write `{x}`"),
+            ("{x.len()}", "calls nothing"),
+            ("{ id }", "not an argument or a field; write one like `{id}`"),
+            ("{0}", "not an argument or a field"),
+            ("{x.}", "not an argument or a field"),
+            ("{x.00}", "not an argument or a field"),
+            ("{x.self}", "not an argument or a field"),
+            ("{a}{b}", "before `{b}`"),
+            ("{a}-x.~_%9{b}", "before `{b}`"),
+        ] {
+            let message = placeholders(text).err().unwrap();
+            assert!(message.contains(expected), "{text:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn whatever_no_part_can_hold_separates() {
+        for text in ["{a}:{b}", "{a}/{b}", "{a} {b}", "{a}é{b}", "{a}{{{b}", "{a}-|-{b}"] {
+            assert_eq!(names(text), ["a", "b"], "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC*|[{}a.:\0]{0,10}") {
+            let _ = placeholders(&text);
+        }
+
+        #[test]
+        fn names_between_separators_are_found(parts in prop::collection::vec("[a-z_][a-z0-9_]{0,6}", 0..6)) {
+            let text: String = parts.iter().map(|name| format!(":{{{name}}}")).collect();
+            prop_assume!(!text.is_empty());
+            prop_assert_eq!(names(&text), parts);
+        }
+    }
+}

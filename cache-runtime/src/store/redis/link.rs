@@ -1,0 +1,265 @@
+//! One connection, which heals by itself.
+//!
+//! - No call waits for a reconnection: while there is no connection, every call fails at once. Only a call that comes before the very first attempt has ended may wait for
+//!   that one, within its deadline.
+//! - A connection that broke, or on which three deadlines in a row were missed, is given up, and a task connects anew: at once if it had lasted, else after a pause
+//!   that grows from 50 ms to 1 s, with jitter.
+//! - Nothing is sent twice, but for a script that the server said it does not know, and so has not run.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::Weak;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redis::AsyncConnectionConfig;
+use redis::Cmd;
+use redis::ErrorKind;
+use redis::Pipeline;
+use redis::RedisError;
+use redis::RedisResult;
+use redis::ServerErrorKind;
+use redis::Value;
+use redis::aio::MultiplexedConnection;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
+
+use super::Settings;
+use super::scripts;
+use crate::store::StoreError;
+
+/// A connection, or the attempts to have one.
+pub(super) struct Link {
+    client: redis::Client,
+    connect_timeout: Duration,
+    live: ArcSwapOption<Live>,
+    /// Whether the first attempt to connect has ended.
+    tried: watch::Sender<bool>,
+    /// Why there is no connection.
+    reason: Mutex<String>,
+}
+
+/// A connection in use.
+struct Live {
+    connection: MultiplexedConnection,
+    since: Instant,
+    /// Deadlines missed since the last answer.
+    misses: AtomicU32,
+}
+
+impl Link {
+    /// Begins to connect. Must be called on the runtime that does the I/O.
+    pub(super) fn connect(settings: &Settings) -> RedisResult<Arc<Self>> {
+        let link = Arc::new(Self {
+            client: redis::Client::open(settings.info.clone())?,
+            connect_timeout: settings.connect_timeout,
+            live: ArcSwapOption::empty(),
+            tried: watch::Sender::new(false),
+            reason: Mutex::new("not connected yet".into()),
+        });
+        tokio::spawn(heal(Arc::downgrade(&link), Duration::ZERO));
+        Ok(link)
+    }
+
+    /// The error of every call right now, if there is no connection.
+    pub(super) fn away(&self) -> Option<StoreError> {
+        let away = self.live.load().is_none() && *self.tried.borrow();
+        away.then(|| self.reason())
+    }
+
+    /// Sends one command.
+    pub(super) async fn send(self: &Arc<Self>, deadline: Instant, command: &Cmd) -> Result<Value, StoreError> {
+        self.ask(deadline, async |mut connection| connection.send_packed_command(command).await).await
+    }
+
+    /// Sends commands in one write and returns the reply to each. Scripts that the server has forgotten are loaded and called again, once.
+    pub(super) async fn send_all(
+        self: &Arc<Self>,
+        deadline: Instant,
+        commands: Vec<Cmd>,
+    ) -> Result<Vec<RedisResult<Value>>, StoreError> {
+        let mut replies = self.pipeline(deadline, commands.iter()).await?;
+        let forgotten: Vec<usize> = (0..replies.len()).filter(|&at| is_forgotten(&replies[at])).collect();
+        if !forgotten.is_empty() {
+            let load: Vec<Cmd> = scripts::load().collect();
+            let again = load.iter().chain(forgotten.iter().map(|&at| &commands[at]));
+            let answers = self.pipeline(deadline, again).await?;
+            for (at, answer) in forgotten.into_iter().zip(answers.into_iter().skip(load.len())) {
+                replies[at] = answer;
+            }
+        }
+        Ok(replies)
+    }
+
+    async fn pipeline<'a>(
+        self: &Arc<Self>,
+        deadline: Instant,
+        commands: impl Iterator<Item = &'a Cmd>,
+    ) -> Result<Vec<RedisResult<Value>>, StoreError> {
+        let mut pipeline = Pipeline::new();
+        for command in commands {
+            pipeline.add_command(command.clone());
+        }
+        let count = pipeline.len();
+        let ask = async |mut connection: MultiplexedConnection| {
+            let replies = connection.send_packed_commands(&pipeline, 0, count).await?;
+            if replies.len() == count { Ok(replies) } else { Err(misplaced()) }
+        };
+        let replies = self.ask(deadline, ask).await?;
+        Ok(replies.into_iter().map(Value::extract_error).collect())
+    }
+
+    async fn ask<T>(
+        self: &Arc<Self>,
+        deadline: Instant,
+        ask: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, StoreError> {
+        let live = self.live(deadline).await?;
+        match timeout_at(deadline, ask(live.connection.clone())).await {
+            Ok(Ok(reply)) => {
+                live.misses.store(0, Ordering::Relaxed);
+                Ok(reply)
+            }
+            Ok(Err(error)) if is_broken(&error) => {
+                self.give_up(&live, &error.to_string());
+                Err(StoreError::Away(error.to_string()))
+            }
+            Ok(Err(error)) => Err(refusal(&error)),
+            Err(_) => {
+                if live.misses.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_MISSES {
+                    self.give_up(&live, "it does not answer in time");
+                }
+                Err(StoreError::Away("no answer in time".into()))
+            }
+        }
+    }
+
+    async fn live(&self, deadline: Instant) -> Result<Arc<Live>, StoreError> {
+        if let Some(live) = self.live.load_full() {
+            return Ok(live);
+        }
+        if !*self.tried.borrow() {
+            let mut tried = self.tried.subscribe();
+            // Both ways it can fail are seen below.
+            let _ = timeout_at(deadline, tried.wait_for(|&tried| tried)).await;
+        }
+        self.live.load_full().ok_or_else(|| self.reason())
+    }
+
+    /// Gives a connection up, unless that was done already, and begins to connect anew.
+    pub(super) fn give_up_any(self: &Arc<Self>, why: &str) {
+        if let Some(live) = self.live.load_full() {
+            self.give_up(&live, why);
+        }
+    }
+
+    fn give_up(self: &Arc<Self>, live: &Arc<Live>, why: &str) {
+        let before = self.live.compare_and_swap(&Some(Arc::clone(live)), None);
+        if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, live)) {
+            self.note(why);
+            tracing::warn!(address = %self.address(), reason = why, "lost Redis; running without it until it is back");
+            let pause = if live.since.elapsed() < LASTING { FIRST_PAUSE } else { Duration::ZERO };
+            tokio::spawn(heal(Arc::downgrade(self), pause));
+        }
+    }
+
+    async fn attempt(&self) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(None)
+            .set_connection_timeout(None)
+            .set_pipeline_buffer_size(PIPELINE_BUFFER);
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut load = Pipeline::new();
+        for command in scripts::load() {
+            load.add_command(command);
+        }
+        load.exec_async(&mut connection).await?;
+        Ok(connection)
+    }
+
+    fn use_from_now_on(&self, connection: MultiplexedConnection) {
+        let live = Live { connection, since: Instant::now(), misses: AtomicU32::new(0) };
+        self.live.store(Some(Arc::new(live)));
+        let first = !self.tried.send_replace(true);
+        tracing::info!(address = %self.address(), first, "connected to Redis");
+    }
+
+    fn failed(&self, why: &str) {
+        self.note(why);
+        if !self.tried.send_replace(true) {
+            tracing::warn!(address = %self.address(), reason = why, "cannot connect to Redis; running without it until it is there");
+        }
+    }
+
+    fn note(&self, why: &str) {
+        why.clone_into(&mut self.reason.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn reason(&self) -> StoreError {
+        StoreError::Away(self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn address(&self) -> String {
+        self.client.get_connection_info().addr().to_string()
+    }
+}
+
+/// Connects, however long that takes, and ends when the link is dropped.
+fn heal(link: Weak<Link>, pause: Duration) -> impl Future<Output = ()> + Send {
+    async move {
+        let mut pause = pause;
+        loop {
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+            let Some(link) = link.upgrade() else { return };
+            match tokio::time::timeout(link.connect_timeout, link.attempt()).await {
+                Ok(Ok(connection)) => return link.use_from_now_on(connection),
+                Ok(Err(error)) => link.failed(&error.to_string()),
+                Err(_) => link.failed("no connection in time"),
+            }
+            pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        }
+    }
+}
+
+/// What the server said instead of doing it.
+pub(super) fn refusal(error: &RedisError) -> StoreError {
+    let passing = matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown)
+    );
+    if passing { StoreError::Away(error.to_string()) } else { StoreError::Refused(error.to_string()) }
+}
+
+/// Whether the server was full.
+pub(super) fn is_full(error: &RedisError) -> bool {
+    // A script that was refused a write may wrap the code: `ERR Error running script ... -OOM command not allowed`.
+    error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed")
+}
+
+fn is_forgotten(reply: &RedisResult<Value>) -> bool {
+    matches!(reply, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+}
+
+fn is_broken(error: &RedisError) -> bool {
+    error.is_io_error()
+        || error.is_connection_dropped()
+        || error.is_unrecoverable_error()
+        || error.kind() == ErrorKind::Parse
+}
+
+/// Replies that do not match what was asked: nothing on that connection can be trusted any more.
+fn misplaced() -> RedisError {
+    RedisError::from((ErrorKind::Parse, "the replies do not match the commands"))
+}
+
+const MOST_MISSES: u32 = 3;
+const PIPELINE_BUFFER: usize = 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A connection that ended sooner is not replaced at once.
+const LASTING: Duration = Duration::from_secs(1);

@@ -1,0 +1,205 @@
+//! A Redis server of a test's own, which ends with it.
+
+use std::fmt::Write;
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use redis::Value;
+
+/// A real `redis-server` on a free port of this machine and on a socket, without persistence, in a directory of its own.
+///
+/// It is stopped when this is dropped. Every method blocks.
+///
+/// # Panics
+///
+/// Every method panics when the server cannot be run. A test that cannot run has not passed.
+#[derive(Debug)]
+pub struct Server {
+    port: u16,
+    directory: PathBuf,
+    arguments: Vec<String>,
+    child: Mutex<Option<Child>>,
+}
+
+impl Server {
+    /// Starts a server and waits until it answers.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with further arguments, such as `["--maxmemory", "2mb"]`.
+    #[must_use]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let name = format!("redis-{}-{:x}", std::process::id(), rand::random::<u64>());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir(&directory).expect("a directory for a server");
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut server = Self { port: 0, directory, arguments, child: Mutex::new(None) };
+        for _ in 0..ATTEMPTS {
+            server.port = free_port();
+            if server.run() {
+                return server;
+            }
+        }
+        panic!("redis-server does not start; see {}", server.directory.display());
+    }
+
+    /// Its address, as a cache takes it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The address of its socket, as a cache takes it.
+    #[must_use]
+    pub fn socket_url(&self) -> String {
+        format!("redis+unix://{}", self.directory.join("redis.sock").display())
+    }
+
+    /// Ends it without a word, as a crash does. All it held is lost.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.child().take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts it again, at the same address and empty.
+    pub fn restart(&self) {
+        self.kill();
+        let started = (0..ATTEMPTS).any(|_| self.run());
+        assert!(started, "redis-server does not start again on port {}", self.port);
+    }
+
+    /// Stops it without closing anything: connections stay, and nothing is answered.
+    pub fn stop(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a stopped one go on.
+    pub fn cont(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Sends one command, and returns the reply as text: an array a line for each, nothing as nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the server said, or why it did not.
+    pub fn command(&self, words: &[&str]) -> Result<String, String> {
+        let ask = || {
+            let mut connection = redis::Client::open(self.url())?.get_connection_with_timeout(PATIENCE)?;
+            connection.set_read_timeout(Some(PATIENCE))?;
+            let mut command = redis::Cmd::new();
+            command.arg(words).query::<Value>(&mut connection)
+        };
+        let mut text = String::new();
+        render(&ask().map_err(|error| error.to_string())?, &mut text);
+        Ok(text)
+    }
+
+    /// How often each command was called since the server started or `CONFIG RESETSTAT`.
+    #[must_use]
+    pub fn calls(&self, command: &str) -> u64 {
+        let stats = self.command(&["INFO", "commandstats"]).expect("statistics");
+        let calls = |line: &str| {
+            let line = line.strip_prefix("cmdstat_")?.strip_prefix(command)?.strip_prefix(":calls=")?;
+            line.split(',').next()?.parse().ok()
+        };
+        stats.lines().find_map(calls).unwrap_or(0)
+    }
+
+    fn run(&self) -> bool {
+        let port = self.port.to_string();
+        let spawned = Command::new("redis-server")
+            .args(["--port", &port, "--bind", "127.0.0.1", "--unixsocket", "redis.sock"])
+            .args(["--save", "", "--appendonly", "no", "--dir", "."])
+            .args(&self.arguments)
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match spawned {
+            Ok(child) => *self.child() = Some(child),
+            Err(error) => {
+                panic!("cannot run redis-server ({error}); install it, for example with `apt-get install redis-server`")
+            }
+        }
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            match self.command(&["PING"]) {
+                // NOAUTH is an answer too.
+                Ok(_) => return true,
+                Err(error) if error.contains("NOAUTH") => return true,
+                Err(_) => {}
+            }
+            let ended = self.child().as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+            if ended {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.kill();
+        false
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child().as_ref().expect("a server that runs").id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to redis-server");
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        // What cannot be removed is in the directory for temporary files.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("a free port").port()
+}
+
+fn render(value: &Value, text: &mut String) {
+    match value {
+        Value::Nil => {}
+        Value::Int(number) => text.push_str(&number.to_string()),
+        Value::BulkString(bytes) => text.push_str(&String::from_utf8_lossy(bytes)),
+        Value::SimpleString(line) => text.push_str(line),
+        Value::Okay => text.push_str("OK"),
+        Value::Array(values) => {
+            for value in values {
+                render(value, text);
+                text.push('\n');
+            }
+        }
+        other => {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{other:?}");
+        }
+    }
+}
+
+/// Somebody else may take the port first.
+const ATTEMPTS: usize = 5;
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,138 @@
+//! The store against real servers.
+
+mod conformance;
+mod faults;
+mod foreign;
+mod wire;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::Redis;
+use super::server::Server;
+use super::settings;
+use crate::key::Name;
+use crate::store::Begin;
+use crate::store::Blob;
+use crate::store::Fill;
+use crate::store::LeaseRequest;
+use crate::store::LeaseState;
+use crate::store::Mark;
+use crate::store::Read;
+use crate::store::Steal;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::Targets;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+use crate::token::Register;
+use crate::token::State;
+
+const LONG: Duration = Duration::from_secs(60);
+/// As a cache has it by default.
+const DEADLINE: Duration = Duration::from_millis(100);
+/// For a machine that does other things too.
+const SLACK: Duration = Duration::from_millis(150);
+
+fn store(server: &Server, op_timeout: Duration) -> Arc<Redis> {
+    let settings = settings(&server.url()).unwrap().namespace("test").op_timeout(op_timeout);
+    Arc::new(Redis::new(settings, Handle::current()).unwrap())
+}
+
+/// A store whose deadline no test of something else runs into.
+fn patient(server: &Server) -> Arc<Redis> {
+    store(server, Duration::from_secs(5))
+}
+
+fn name(name: &str) -> Name {
+    Name::new(name.as_bytes())
+}
+
+fn tag(tag: &str) -> Register {
+    Register::Tag(name(tag))
+}
+
+fn read_of(key: &str, tags: &[&str]) -> Read {
+    Read { entry: Some(name(key)), registers: tags.iter().map(|text| tag(text)).collect() }
+}
+
+fn targets(keys: &[&str], tags: &[&str]) -> Targets {
+    let names = |texts: &[&str]| texts.iter().map(|text| name(text)).collect();
+    Targets { keys: names(keys), tags: names(tags) }
+}
+
+fn mark(id: u128) -> Mark {
+    Mark { id: MarkId(id), life: LONG, strict: false, renew: false }
+}
+
+fn begin(key: &str, id: u128, tags: &[&str]) -> Begin {
+    let lease = LeaseRequest { key: name(key), id: LeaseId(id), generation: None, life: LONG, steal: Steal::Nobodys };
+    Begin { lease: Some(lease), registers: tags.iter().map(|text| tag(text)).collect(), token_life: LONG }
+}
+
+fn fill(key: &str, id: u128, text: &'static str) -> Fill {
+    let blob = Blob::Bytes(Bytes::from_static(text.as_bytes()));
+    Fill { key: name(key), lease: LeaseId(id), blob, life: LONG, touch: vec![tag("a")], token_life: LONG }
+}
+
+/// The entry and the states of `read`.
+async fn seen(store: &Redis, read: Read) -> (Option<Bytes>, Vec<State>) {
+    let reading = store.read(vec![read]).await.unwrap().pop().unwrap();
+    let entry = reading.entry.map(|blob| match blob {
+        Blob::Bytes(bytes) => bytes,
+        Blob::Value(_) => panic!("a value from Redis"),
+    });
+    (entry, reading.states)
+}
+
+/// Begins and fills as a load does.
+async fn load(store: &Redis, key: &str, id: u128, tags: &[&str], text: &'static str) -> bool {
+    let begun = store.begin(begin(key, id, tags)).await.unwrap();
+    begun.lease == Some(LeaseState::Won) && store.fill(fill(key, id, text)).await.unwrap()
+}
+
+/// Every operation there is, with how long it took and whether it failed.
+async fn every_operation(store: &Redis) -> Vec<(&'static str, Duration, Option<StoreError>)> {
+    let mut seen = Vec::new();
+    let (key, lease) = (name("k"), LeaseId(1));
+    timed(&mut seen, "read", store.read(vec![read_of("k", &["a"])])).await;
+    timed(&mut seen, "begin", store.begin(begin("k", 1, &["a"]))).await;
+    timed(&mut seen, "renew", store.renew(key.clone(), lease, Generation(1), LONG)).await;
+    timed(&mut seen, "fill", store.fill(fill("k", 1, "v"))).await;
+    timed(&mut seen, "release", store.release(key, lease)).await;
+    timed(&mut seen, "mark", store.mark(targets(&["k"], &["a"]), mark(1))).await;
+    timed(&mut seen, "revoke", store.revoke(targets(&["k"], &["a"]), Some(MarkId(1)))).await;
+    seen
+}
+
+async fn timed<T>(
+    seen: &mut Vec<(&'static str, Duration, Option<StoreError>)>,
+    what: &'static str,
+    operation: impl Future<Output = Result<T, StoreError>>,
+) {
+    let began = Instant::now();
+    let error = operation.await.err();
+    seen.push((what, began.elapsed(), error));
+}
+
+/// Waits until the store answers again, and says how long the longest call meanwhile took.
+async fn healed(store: &Redis) -> Duration {
+    let began = Instant::now();
+    let mut longest = Duration::ZERO;
+    loop {
+        let call = Instant::now();
+        let answer = store.read(vec![read_of("k", &["a"])]).await;
+        longest = longest.max(call.elapsed());
+        if answer.is_ok() {
+            return longest;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "still away: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

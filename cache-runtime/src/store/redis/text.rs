@@ -1,0 +1,162 @@
+//! What a slot holds, read from text of any origin.
+//!
+//! The forms are those that `scripts/common.lua` lists, and this reads exactly what the scripts read: text that one side took for a token and the other for nothing
+//! would never be replaced and never count. Whatever is none of them is nothing.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::State;
+use crate::token::Token;
+
+/// The longest text of a token or of a mark's token.
+const LONGEST: usize = 80;
+/// The digits of an id.
+const ID: usize = 32;
+
+/// What a lease slot holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lease {
+    Held { id: LeaseId, generation: Option<Generation> },
+    Marked { token: Token, strict: bool },
+}
+
+/// What a register holds.
+pub(super) fn state(text: &[u8]) -> State {
+    if let Some(token) = token(b't', text) {
+        return State::Token(token);
+    }
+    mark(text).map_or(State::Absent, |(token, strict)| State::Pending { token, strict })
+}
+
+/// What a lease slot holds, or `None` if that is nothing.
+pub(super) fn lease(text: &[u8]) -> Option<Lease> {
+    if let Some((token, strict)) = mark(text) {
+        return Some(Lease::Marked { token, strict });
+    }
+    let (id, generation) = text.strip_prefix(b"l")?.split_at_checked(ID)?;
+    let generation = match generation.strip_prefix(b":")? {
+        [] => None,
+        digits if digits.len() == 16 => Some(Generation(u64::try_from(hexadecimal(digits)?).ok()?)),
+        _ => return None,
+    };
+    Some(Lease::Held { id: LeaseId(hexadecimal(id)?), generation })
+}
+
+/// The token of `<kind><32 hex>-<digits>-<digits>`: a hash of all of it.
+fn token(kind: u8, text: &[u8]) -> Option<Token> {
+    let (&first, rest) = text.split_first()?;
+    let (id, salt) = rest.split_at_checked(ID)?;
+    let mut numbers = salt.strip_prefix(b"-")?.split(|&byte| byte == b'-');
+    let well_formed = first == kind
+        && text.len() <= LONGEST
+        && hexadecimal(id).is_some()
+        && decimal(numbers.next()?)
+        && decimal(numbers.next()?)
+        && numbers.next().is_none();
+    well_formed.then(|| Token(xxh3_128(text)))
+}
+
+/// The token of a mark, and whether one of those it lists is strict.
+fn mark(text: &[u8]) -> Option<(Token, bool)> {
+    let end = text.iter().position(|&byte| byte == b';')?;
+    let token = token(b'!', &text[..end])?;
+    let listed = text[end + 1..].strip_suffix(b";")?;
+    let mut strict = false;
+    for one in listed.split(|&byte| byte == b';') {
+        let mut fields = one.split(|&byte| byte == b',');
+        let (id, how, until) = (fields.next()?, fields.next()?, fields.next()?);
+        let of_one = id == b"*" || (id.len() == ID && hexadecimal(id).is_some());
+        if !of_one || !matches!(how, b"o" | b"s") || until.len() > 15 || !decimal(until) || fields.next().is_some() {
+            return None;
+        }
+        strict |= how == b"s";
+    }
+    Some((token, strict))
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u128> {
+    let plain = digits.iter().all(u8::is_ascii_hexdigit);
+    let digits = std::str::from_utf8(digits).ok().filter(|_| plain)?;
+    u128::from_str_radix(digits, 16).ok()
+}
+
+fn decimal(digits: &[u8]) -> bool {
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEX: &str = "00112233445566778899aabbccddeeff";
+
+    #[test]
+    fn tokens_are_told_apart_by_all_of_their_text() {
+        let one = state(format!("t{HEX}-1700000000-1").as_bytes());
+        let other = state(format!("t{HEX}-1700000000-2").as_bytes());
+        assert!(matches!((one, other), (State::Token(one), State::Token(other)) if one != other));
+    }
+
+    #[test]
+    fn a_marks_token_is_the_same_whoever_is_listed() {
+        let one = state(format!("!{HEX}-1-2;{HEX},o,5;").as_bytes());
+        let two = state(format!("!{HEX}-1-2;{HEX},o,5;*,s,7;").as_bytes());
+        let (State::Pending { token: of_one, strict: false }, State::Pending { token: of_two, strict: true }) =
+            (one, two)
+        else {
+            panic!("{one:?} {two:?}");
+        };
+        assert_eq!(of_one, of_two);
+    }
+
+    #[test]
+    fn leases_say_their_generation() {
+        let id = LeaseId(u128::from_str_radix(HEX, 16).unwrap());
+        assert_eq!(lease(format!("l{HEX}:").as_bytes()), Some(Lease::Held { id, generation: None }));
+        let held = Lease::Held { id, generation: Some(Generation(0xab)) };
+        assert_eq!(lease(format!("l{HEX}:00000000000000ab").as_bytes()), Some(held));
+    }
+
+    #[test]
+    fn anything_else_is_nothing() {
+        let odd = [
+            String::new(),
+            "t".into(),
+            HEX.into(),
+            format!("t{HEX}"),
+            format!("t{HEX}-1"),
+            format!("t{HEX}-1-"),
+            format!("t{HEX}-1-2-3"),
+            format!("t{HEX}-1-2 "),
+            format!("t{HEX}-+1-2"),
+            format!("t{HEX}-1-{}", "2".repeat(80)),
+            format!("!{HEX}-1-2"),
+            format!("!{HEX}-1-2;"),
+            format!("!{HEX}-1-2;;"),
+            format!("!{HEX}-1-2;{HEX},o,5"),
+            format!("!{HEX}-1-2;{HEX},x,5;"),
+            format!("!{HEX}-1-2;{HEX},o,5,5;"),
+            format!("!{HEX}-1-2;a,o,5;"),
+            format!("l{HEX}"),
+            format!("l{HEX}:1"),
+            format!("l+{}:", &HEX[1..]),
+        ];
+        for text in odd {
+            assert_eq!(state(text.as_bytes()), State::Absent, "{text}");
+            assert_eq!(lease(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..120), kind in prop::sample::select(b"t!l".to_vec())) {
+            let _ = state(&bytes);
+            let framed = [&[kind], HEX.as_bytes(), &bytes].concat();
+            let _ = (state(&framed), lease(&framed));
+        }
+    }
+}

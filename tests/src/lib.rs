@@ -1,0 +1,1 @@
+//! Tests of the attributes and the runtime together; see `tests/`.

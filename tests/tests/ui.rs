@@ -1,0 +1,10 @@
+//! What the attributes say to a mistake: each family of `ui/` is a folder, each mistake a file, what rustc prints beside it.
+
+#[test]
+fn mistakes_are_reported_where_they_are() {
+    let cases = trybuild::TestCases::new();
+    for family in ["args", "key", "ttl", "function", "types"] {
+        cases.compile_fail(format!("tests/ui/{family}/*.rs"));
+    }
+    cases.pass("tests/ui/pass/*.rs");
+}

@@ -1,0 +1,6 @@
+use cache_runtime::cached;
+
+#[cached(ttl = "5m")]
+struct User;
+
+fn main() {}

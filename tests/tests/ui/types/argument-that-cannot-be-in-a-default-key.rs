@@ -1,0 +1,11 @@
+use cache_runtime::cached;
+
+struct Db;
+
+#[cached(ttl = "5m")]
+async fn user(db: &Db, id: u64) -> u64 {
+    let _ = db;
+    id
+}
+
+fn main() {}

@@ -127,14 +127,16 @@ impl Local {
     }
 
     fn read_one(&self, read: &Read) -> Reading {
-        let entry = read
-            .entry
-            .as_ref()
-            .and_then(|key| self.entries.get(key))
-            .map(|kept| (kept.fill, Blob::Value(kept.stored.clone())));
         let now = self.clock.now();
+        let entry = read.entry.as_ref().and_then(|key| self.entry(key, now));
+        let entry = entry.map(|kept| (kept.fill, Blob::Value(kept.stored.clone())));
         let state = |register: &Register| self.shard(name_of(register)).state(register, now);
         Reading { entry, states: read.registers.iter().map(state).collect() }
+    }
+
+    /// The entry of `key` if it has not expired, whatever its tokens are.
+    fn entry(&self, key: &Name, now: Moment) -> Option<Arc<Kept>> {
+        self.entries.get(key).filter(|kept| now < kept.expires)
     }
 
     fn take_lease(&self, request: &LeaseRequest) -> LeaseState {
@@ -149,7 +151,7 @@ impl Local {
                 return LeaseState::Held { id: lease.id, generation: lease.generation };
             }
         } else if request.steal == Steal::Nobodys {
-            let fill = self.entries.peek(&request.key).map(|kept| kept.fill);
+            let fill = self.entry(&request.key, now).map(|kept| kept.fill);
             if fill.is_some() && fill != request.seen {
                 return LeaseState::Changed;
             }
@@ -213,11 +215,6 @@ impl Kept {
     fn is_valid(&self, now: Moment) -> bool {
         let tokens = self.stored.header.dependencies.iter().map(|dependency| dependency.token);
         now < self.expires && self.cells.iter().zip(tokens).all(|(cell, token)| cell.holds(token, now))
-    }
-
-    /// For how much longer it may be served, short of being invalidated.
-    pub(crate) fn remaining(&self, now: Moment) -> Duration {
-        self.expires.since(now)
     }
 }
 
@@ -299,5 +296,33 @@ impl Store for Local {
         let now = self.clock.now();
         self.change(&targets, |shard, register| shard.revoke(register, ended, now));
         ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance;
+    use crate::store::conformance::Subject;
+    use crate::store::conformance::Waiting;
+
+    struct Held(Arc<Local>, Clock);
+
+    impl Subject for Held {
+        fn store(&self) -> Arc<dyn Store> {
+            self.0.clone()
+        }
+
+        fn advance(&self, by: Duration) -> Waiting<'_> {
+            self.1.advance(by);
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_in_process_store_conforms() {
+        let clock = Clock::held();
+        let local = Arc::new(Local::new(Capacity::default(), clock.clone()));
+        conformance::all(&Held(local, clock)).await;
     }
 }

@@ -15,6 +15,10 @@ use crate::error::Kind;
 use crate::host::Threaded;
 use crate::local::Capacity;
 use crate::local::Local;
+#[cfg(feature = "redis")]
+use crate::store::redis;
+#[cfg(feature = "redis")]
+use crate::store::redis::Redis;
 
 /// Settings of a cache, each with a default that serves.
 ///
@@ -169,6 +173,9 @@ impl Builder {
     /// When a setting makes no sense, when the URL cannot be understood, or when it names a store that this build does not have.
     pub fn build(mut self) -> Result<Cache, Error> {
         self.check()?;
+        if let Some(namespace) = &self.namespace {
+            check_namespace(namespace)?;
+        }
         if self.url == "memory:" || self.url.starts_with("memory:?") {
             return Ok(Cache::from_core(self.build_in_memory()));
         }
@@ -192,6 +199,23 @@ impl Builder {
         let mut core = Core::new(local.clone(), Arc::new(self.host()), self.clock, self.settings);
         core.local = Some(local);
         core
+    }
+
+    #[cfg(feature = "redis")]
+    fn build_remote(self) -> Result<Cache, Error> {
+        if !self.url.starts_with("redis") {
+            return Err(self.unknown_url());
+        }
+        let mut store = redis::settings(&self.url).map_err(Kind::Url)?;
+        if let Some(namespace) = &self.namespace {
+            store = store.namespace(namespace);
+        }
+        check_namespace(store.namespace_text())?;
+        store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
+        let host = self.host();
+        let runtime = host.handle().ok_or(Kind::Thread)?.clone();
+        let store = Redis::new(store, runtime).map_err(Kind::Url)?;
+        Ok(Cache::from_core(Core::new(Arc::new(store), Arc::new(host), self.clock, self.settings)))
     }
 
     #[cfg(not(feature = "redis"))]
@@ -237,6 +261,12 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+fn check_namespace(namespace: &str) -> Result<(), Error> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    let fits = (1..=64).contains(&namespace.len()) && namespace.bytes().all(allowed);
+    if fits { Ok(()) } else { Err(Kind::Namespace(namespace.to_owned()).into()) }
 }
 
 fn variable(name: &str) -> Result<Option<String>, Error> {

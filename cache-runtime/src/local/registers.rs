@@ -57,7 +57,7 @@ struct Marked {
 #[derive(Debug)]
 struct Key {
     lease: Option<Lease>,
-    /// Its cell holds the token of the mark, and is of no other use.
+    /// Its cell holds the token of the mark, which stands in for the key token meanwhile.
     slot: Marked,
     token: Option<Arc<Cell>>,
 }
@@ -107,13 +107,20 @@ impl Marked {
         Self { cell: Cell::new(DEAD), marks: Vec::new() }
     }
 
+    /// Takes off the marks of mutations that ended without a word. What was filled under their token may be from before their commits, so the token goes too.
     fn prune(&mut self, now: Moment) {
+        let before = self.marks.len();
         self.marks.retain(|mark| now < mark.expires);
+        match self.marks.len() {
+            after if after == before => {}
+            0 => self.cell.kill(),
+            _ => self.cell.set(fresh(), self.first_expiry()),
+        }
     }
 
     fn state(&mut self, now: Moment) -> State {
-        let Some(token) = self.cell.current(now) else { return State::Absent };
         self.prune(now);
+        let Some(token) = self.cell.current(now) else { return State::Absent };
         match self.marks.is_empty() {
             true => State::Token(token),
             false => State::Pending { token, strict: self.marks.iter().any(|mark| mark.strict) },
@@ -127,12 +134,13 @@ impl Marked {
             self.merge();
         }
         self.marks.push(Standing { id: Some(mark.id), expires: now.after(mark.life), strict: mark.strict });
-        self.cell.set(fresh(), self.expiry());
+        self.cell.set(fresh(), self.first_expiry());
     }
 
     /// Makes one of all marks, which nobody takes off and which ends with the last of them.
     fn merge(&mut self) {
-        let (expires, strict) = (self.expiry(), self.marks.iter().any(|mark| mark.strict));
+        let expires = self.marks.iter().map(|mark| mark.expires).max().unwrap_or(Moment::NEVER);
+        let strict = self.marks.iter().any(|mark| mark.strict);
         self.marks = vec![Standing { id: None, expires, strict }];
     }
 
@@ -140,10 +148,7 @@ impl Marked {
         self.prune(now);
         let Some(standing) = self.marks.iter_mut().find(|standing| standing.id == Some(mark.id)) else { return false };
         standing.expires = standing.expires.max(now.after(mark.life));
-        if self.cell.current(now).is_none() {
-            return false;
-        }
-        self.cell.until.store(self.expiry().0, Ordering::SeqCst);
+        self.cell.until.store(self.first_expiry().0, Ordering::SeqCst);
         true
     }
 
@@ -152,12 +157,13 @@ impl Marked {
         self.marks.retain(|mark| ended.is_none() || mark.id != ended);
         match self.marks.is_empty() {
             true => self.cell.kill(),
-            false => self.cell.set(fresh(), self.expiry()),
+            false => self.cell.set(fresh(), self.first_expiry()),
         }
     }
 
-    fn expiry(&self) -> Moment {
-        self.marks.iter().map(|mark| mark.expires).max().unwrap_or(Moment::NEVER)
+    /// When the token must die by itself: with the first of its marks.
+    fn first_expiry(&self) -> Moment {
+        self.marks.iter().map(|mark| mark.expires).min().unwrap_or(Moment::NEVER)
     }
 
     /// Whether it can go without anybody noticing: no mark, and no entry that points to its cell.
@@ -178,6 +184,14 @@ impl Key {
         !leased && !depended_on && self.slot.is_idle(now)
     }
 
+    /// The state of the key token: the mark's while a mutation runs, so that what an outer load captures then ends with the mark.
+    fn state(&mut self, now: Moment) -> State {
+        match self.slot.state(now) {
+            State::Absent => self.token.as_ref().and_then(|cell| cell.current(now)).map_or(State::Absent, State::Token),
+            pending => pending,
+        }
+    }
+
     fn kill_token(&mut self) {
         if let Some(cell) = self.token.take() {
             cell.kill();
@@ -193,10 +207,7 @@ impl Shard {
     pub(crate) fn state(&mut self, register: &Register, now: Moment) -> State {
         match register {
             Register::Tag(tag) => self.tags.get_mut(tag).map_or(State::Absent, |marked| marked.state(now)),
-            Register::Key(key) => {
-                let token = self.keys.get(key).and_then(|key| key.token.as_ref()?.current(now));
-                token.map_or(State::Absent, State::Token)
-            }
+            Register::Key(key) => self.keys.get_mut(key).map_or(State::Absent, |key| key.state(now)),
         }
     }
 
@@ -225,7 +236,10 @@ impl Shard {
     pub(crate) fn cell(&self, register: &Register, token: Token, now: Moment) -> Option<Arc<Cell>> {
         let cell = match register {
             Register::Tag(tag) => &self.tags.get(tag)?.cell,
-            Register::Key(key) => self.keys.get(key)?.token.as_ref()?,
+            Register::Key(key) => {
+                let key = self.keys.get(key)?;
+                if key.slot.cell.holds(token, now) { &key.slot.cell } else { key.token.as_ref()? }
+            }
         };
         cell.holds(token, now).then(|| cell.clone())
     }

@@ -65,6 +65,9 @@ impl Caller<'_> {
             Ok(begun) => self.weigh(missed, id, begun),
             Err(error) => {
                 self.counters.store_failures.add();
+                // It may have been taken all the same, and would keep others waiting.
+                let (core, key) = (self.core.clone(), self.request.key.clone());
+                self.core.finish(Box::pin(async move { drop(core.store.release(key, id).await) }));
                 tracing::debug!(function = self.request.site.function(), %error, "the store did not give a lease");
                 Scouted::BLIND
             }

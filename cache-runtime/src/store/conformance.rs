@@ -127,7 +127,7 @@ impl Bench<'_> {
     }
 
     async fn entry(&self, key: &Name) -> Result<Option<u64>, Seen> {
-        Ok(self.read(Some(key), &[]).await?.entry.as_ref().map(number))
+        Ok(self.read(Some(key), &[]).await?.entry.as_ref().map(|(_, blob)| number(blob)))
     }
 
     /// The state of a register after it was asked to have a token.
@@ -150,7 +150,9 @@ impl Bench<'_> {
     }
 
     async fn lease_for(&self, key: &Name, id: LeaseId, steal: Steal, life: Duration) -> Result<LeaseState, Seen> {
-        let request = LeaseRequest { key: key.clone(), id, generation: None, life, steal };
+        // Whoever asks for a lease has read first.
+        let seen = self.read(Some(key), &[]).await?.entry.map(|(lease, _)| lease);
+        let request = LeaseRequest { key: key.clone(), id, generation: None, life, seen, steal };
         let begun = self.begin(Some(request), &[], LONG).await?;
         begun.lease.ok_or_else(|| Seen("a lease was asked for, and nothing said of it".into()))
     }
@@ -242,7 +244,8 @@ fn blob(keeps: Keeps, value: u64) -> Blob {
         Keeps::Values => {
             let header =
                 Header { schema: 0, version: 0, created: 0, ttl: LONG, load: Duration::ZERO, dependencies: Vec::new() };
-            Blob::Value(Arc::new(Stored { header, payload: Payload::Value(Arc::new(value)) }))
+            let payload = Payload::Value(Arc::new(value));
+            Blob::Value(Arc::new(Stored { header, payload, weight: None, origin: None }))
         }
     }
 }

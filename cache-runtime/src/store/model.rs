@@ -61,7 +61,7 @@ pub(crate) struct Held {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
-    Entry(Blob),
+    Entry(LeaseId, Blob),
     Lease { id: LeaseId, generation: Option<Generation> },
     Token(Token),
     Marks(Marks),
@@ -128,7 +128,7 @@ impl Model {
 
     pub(crate) fn read(&self, now: u64, read: &Read) -> Reading {
         let entry = read.entry.as_ref().and_then(|key| match self.value(now, &Slot::Entry(key.clone()))? {
-            Value::Entry(blob) => Some(blob.clone()),
+            Value::Entry(filled_under, blob) => Some((*filled_under, blob.clone())),
             _ => None,
         });
         let states = read.registers.iter().map(|register| self.state(now, &Slot::of(register))).collect();
@@ -166,7 +166,7 @@ impl Model {
     pub(crate) fn fill(&mut self, now: u64, fill: &Fill) -> bool {
         let accepted = self.broken.unfenced_fill || self.holds(now, &fill.key, fill.lease);
         if accepted {
-            self.put(Slot::Entry(fill.key.clone()), Value::Entry(fill.blob.clone()), after(now, fill.life));
+            self.put(Slot::Entry(fill.key.clone()), Value::Entry(fill.lease, fill.blob.clone()), after(now, fill.life));
             if self.holds(now, &fill.key, fill.lease) {
                 self.slots.remove(&Slot::Lease(fill.key.clone()));
             }
@@ -244,7 +244,16 @@ impl Model {
             Some(&Value::Lease { id, generation }) if id != request.id && !request.steal.takes(id) => {
                 return LeaseState::Held { id, generation };
             }
-            _ => {}
+            Some(Value::Lease { .. }) => {}
+            _ => {
+                let filled_under = match self.value(now, &Slot::Entry(request.key.clone())) {
+                    Some(Value::Entry(lease, _)) => Some(*lease),
+                    _ => None,
+                };
+                if request.steal == Steal::Nobodys && filled_under.is_some() && filled_under != request.seen {
+                    return LeaseState::Changed;
+                }
+            }
         }
         let value = Value::Lease { id: request.id, generation: request.generation };
         self.put(slot, value, after(now, request.life));

@@ -19,6 +19,7 @@ mod text;
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,6 @@ use crate::store::Targets;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
-use crate::token::Register;
 use crate::token::State;
 
 /// A store in a Redis server.
@@ -148,8 +148,9 @@ impl Redis {
             Steal::Anybodys => "*".into(),
         };
         let generation = request.generation.map_or_else(String::new, generation_digits);
-        let mut call = Script::Lease.call(&[self.keys.lease(&request.key)]);
-        call.arg(digits(request.id.0)).arg(generation).arg(millis(request.life)).arg(steal);
+        let seen = request.seen.map_or_else(String::new, |id| digits(id.0));
+        let mut call = Script::Lease.call(&[self.keys.lease(&request.key), self.keys.entry(&request.key)]);
+        call.arg(digits(request.id.0)).arg(generation).arg(millis(request.life)).arg(steal).arg(seen);
         call
     }
 
@@ -158,7 +159,8 @@ impl Redis {
             return Err(StoreError::Refused("a value that is not encoded".into()));
         };
         let mut store = Script::Fill.call(&[self.keys.entry(&fill.key), self.keys.lease(&fill.key)]);
-        store.arg(digits(fill.lease.0)).arg(&bytes[..]).arg(millis(fill.life));
+        let lease = digits(fill.lease.0);
+        store.arg(&lease).arg([lease.as_bytes(), bytes].concat()).arg(millis(fill.life));
         let mut commands = vec![store];
         if !fill.touch.is_empty() {
             let slots: Vec<String> = fill.touch.iter().map(|register| self.keys.register(register)).collect();
@@ -239,6 +241,13 @@ impl Store for Redis {
         Keeps::Bytes
     }
 
+    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let link = Arc::clone(&self.link);
+        // A task that is dropped with its runtime has nothing more to wait for.
+        let tried = self.runtime.spawn(async move { link.tried().await });
+        Box::pin(async { drop(tried.await) })
+    }
+
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
         Box::pin(async move {
             match self.link.away() {
@@ -295,6 +304,7 @@ fn created(reply: Value, count: usize) -> Result<Vec<State>, StoreError> {
 fn taken(reply: &Value) -> Result<LeaseState, StoreError> {
     match reply {
         Value::Int(1) => Ok(LeaseState::Won),
+        Value::Int(2) => Ok(LeaseState::Changed),
         Value::BulkString(held) => match text::lease(held).ok_or_else(odd)? {
             text::Lease::Held { id, generation } => Ok(LeaseState::Held { id, generation }),
             text::Lease::Marked { token, strict } => Ok(LeaseState::Marked { token, strict }),

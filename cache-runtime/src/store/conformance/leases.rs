@@ -24,7 +24,8 @@ async fn won_once(bench: &Bench<'_>) -> Result<(), Seen> {
 
 async fn says_generation(bench: &Bench<'_>) -> Result<(), Seen> {
     let (key, id, first, next) = (bench.name("key"), lease_id(), generation(), generation());
-    let request = LeaseRequest { key: key.clone(), id, generation: Some(first), life: LONG, steal: Steal::Nobodys };
+    let request =
+        LeaseRequest { key: key.clone(), id, generation: Some(first), life: LONG, seen: None, steal: Steal::Nobodys };
     same("the lease", bench.begin(Some(request), &[], LONG).await?.lease, Some(LeaseState::Won))?;
     let held = bench.lease(&key, lease_id(), Steal::Nobodys).await?;
     same("at first", held, LeaseState::Held { id, generation: Some(first) })?;
@@ -90,7 +91,7 @@ async fn with_tokens(bench: &Bench<'_>) -> Result<(), Seen> {
     let (key, id) = (bench.name("key"), lease_id());
     let registers = [bench.tag("a"), bench.tag("b"), Register::Key(bench.name("inner"))];
     let known = bench.create(&registers[1]).await?;
-    let request = LeaseRequest { key, id, generation: None, life: LONG, steal: Steal::Nobodys };
+    let request = LeaseRequest { key, id, generation: None, life: LONG, seen: None, steal: Steal::Nobodys };
     let begun = bench.begin(Some(request), &registers, LONG).await?;
     same("the lease", begun.lease, Some(LeaseState::Won))?;
     same("how many states", begun.states.len(), 3)?;

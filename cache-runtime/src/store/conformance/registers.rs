@@ -95,8 +95,10 @@ async fn many_reads(bench: &Bench<'_>) -> Result<(), Seen> {
         reads.push(Read { entry, registers: vec![bench.tag("nobody's"), tag] });
     }
     let readings = bench.store.read(reads).await?;
-    let seen: Vec<_> =
-        readings.into_iter().map(|reading| (reading.entry.as_ref().map(number), reading.states)).collect();
+    let seen: Vec<_> = readings
+        .into_iter()
+        .map(|reading| (reading.entry.as_ref().map(|(_, blob)| number(blob)), reading.states))
+        .collect();
     same("readings", seen, expected)
 }
 

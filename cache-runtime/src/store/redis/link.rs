@@ -66,6 +66,12 @@ impl Link {
         Ok(link)
     }
 
+    /// Ends when the first attempt to connect has ended, which has a deadline.
+    pub(super) async fn tried(&self) {
+        // The sender lives as long as this.
+        let _ = self.tried.subscribe().wait_for(|&tried| tried).await;
+    }
+
     /// The error of every call right now, if there is no connection.
     pub(super) fn away(&self) -> Option<StoreError> {
         let away = self.live.load().is_none() && *self.tried.borrow();

@@ -18,7 +18,6 @@ use super::keys::Keys;
 use super::link::Link;
 use super::link::refusal;
 use super::text;
-use crate::store::Blob;
 use crate::store::Read;
 use crate::store::Reading;
 use crate::store::StoreError;
@@ -147,7 +146,7 @@ fn push(command: &mut Cmd, keys: &Keys, read: &Read) -> usize {
 /// Takes as many values as `read` asked for.
 fn reading(read: &Read, values: &mut impl Iterator<Item = Value>) -> Reading {
     let entry = read.entry.as_ref().and_then(|_| match values.next() {
-        Some(Value::BulkString(bytes)) => Some(Blob::Bytes(Bytes::from(bytes))),
+        Some(Value::BulkString(bytes)) => Some(text::entry(Bytes::from(bytes))),
         _ => None,
     });
     let state = |value| match value {

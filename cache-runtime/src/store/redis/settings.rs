@@ -62,6 +62,10 @@ impl Settings {
         self
     }
 
+    pub(crate) fn namespace_text(&self) -> &str {
+        &self.namespace
+    }
+
     /// How long an operation may take, waiting included. Defaults to 100 ms.
     #[must_use]
     pub(crate) fn op_timeout(mut self, timeout: Duration) -> Self {

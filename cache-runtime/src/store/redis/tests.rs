@@ -72,7 +72,14 @@ fn mark(id: u128) -> Mark {
 }
 
 fn begin(key: &str, id: u128, tags: &[&str]) -> Begin {
-    let lease = LeaseRequest { key: name(key), id: LeaseId(id), generation: None, life: LONG, steal: Steal::Nobodys };
+    let lease = LeaseRequest {
+        key: name(key),
+        id: LeaseId(id),
+        generation: None,
+        life: LONG,
+        seen: None,
+        steal: Steal::Nobodys,
+    };
     Begin { lease: Some(lease), registers: tags.iter().map(|text| tag(text)).collect(), token_life: LONG }
 }
 
@@ -84,7 +91,7 @@ fn fill(key: &str, id: u128, text: &'static str) -> Fill {
 /// The entry and the states of `read`.
 async fn seen(store: &Redis, read: Read) -> (Option<Bytes>, Vec<State>) {
     let reading = store.read(vec![read]).await.unwrap().pop().unwrap();
-    let entry = reading.entry.map(|blob| match blob {
+    let entry = reading.entry.map(|(_, blob)| match blob {
         Blob::Bytes(bytes) => bytes,
         Blob::Value(_) => panic!("a value from Redis"),
     });

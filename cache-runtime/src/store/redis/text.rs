@@ -3,8 +3,10 @@
 //! The forms are those that `scripts/common.lua` lists, and this reads exactly what the scripts read: text that one side took for a token and the other for nothing
 //! would never be replaced and never count. Whatever is none of them is nothing.
 
+use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::store::Blob;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::State;
@@ -20,6 +22,17 @@ const ID: usize = 32;
 pub(super) enum Lease {
     Held { id: LeaseId, generation: Option<Generation> },
     Marked { token: Token, strict: bool },
+}
+
+/// An entry: the id of the lease it was filled under, then its bytes. What is none goes on as it is, for the envelope to refuse.
+pub(super) fn entry(mut bytes: Bytes) -> (LeaseId, Blob) {
+    match bytes.split_at_checked(ID).and_then(|(id, _)| hexadecimal(id)) {
+        Some(id) => {
+            let _ = bytes.split_to(ID);
+            (LeaseId(id), Blob::Bytes(bytes))
+        }
+        None => (LeaseId(0), Blob::Bytes(bytes)),
+    }
 }
 
 /// What a register holds.

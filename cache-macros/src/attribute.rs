@@ -77,7 +77,7 @@ impl Cached {
         reject_unstorable(&function, &mut errors);
         parts::check_skipped(&args.skip, &function.arguments, &mut errors);
         let key = Key::parse(&mut args, &function, &mut errors);
-        let tags = Names::parse(args.tags.split_off(0), &function.arguments, &mut errors);
+        let tags = Names::parse(templates(&mut args.tags), &function.arguments, &mut errors);
         let target = Target::parse(args, &function, FILLS_EARLY, &mut errors);
         errors.finish(ttl.map(|ttl| Self { function, key, tags, ttl, jitter, target }))
     }
@@ -96,18 +96,18 @@ impl Invalidates {
         let Some(function) = Function::parse(item, "invalidate", &mut errors) else {
             return errors.finish(None);
         };
-        let keys = args.key.take().into_iter().chain(args.keys.split_off(0)).collect();
+        let keys = args.key.take().into_iter().map(Template::parse).chain(templates(&mut args.keys)).collect();
         let keys = Names::parse(keys, &function.arguments, &mut errors);
-        let tags = Names::parse(args.tags.split_off(0), &function.arguments, &mut errors);
+        let tags = Names::parse(templates(&mut args.tags), &function.arguments, &mut errors);
         let target = Target::parse(args, &function, INVALIDATES_EARLY, &mut errors);
         errors.finish(Some(Self { function, keys, tags, mode, hold_off, target }))
     }
 }
 
-const FILLS_EARLY: &str = "say `in_transaction` to read past what the transaction changed, \
+const FILLS_EARLY: &str = "it may see what is never committed; say `in_transaction`, \
      cache a function that is called outside of it, or run the transaction in `defer_invalidations`";
 
-const INVALIDATES_EARLY: &str = "say `in_transaction` and run the transaction in `defer_invalidations`, \
+const INVALIDATES_EARLY: &str = "it returns before the commit; say `in_transaction` and run the transaction in `defer_invalidations`, \
      or call a mutator outside of it once it has committed";
 
 impl Target {
@@ -127,10 +127,11 @@ impl Key {
             let kept = arguments.list.iter().filter(|argument| !parts::is_skipped(argument, &args.skip));
             return Self::Everything(kept.map(Part::whole).collect());
         };
-        if let Ok(template) = Template::parse(LitStr::clone(&literal)) {
+        let template = Template::parse(literal);
+        if template.mistakes.is_empty() {
             parts::cover(&template, &args.skip, arguments, errors);
         }
-        Self::Given(Names::parse(vec![literal], arguments, errors))
+        Self::Given(Names::parse(vec![template], arguments, errors))
     }
 }
 
@@ -147,6 +148,10 @@ impl Ttl {
         }
         errors.check(Time::parse(ttl)).map(Self::Time)
     }
+}
+
+fn templates(literals: &mut Vec<LitStr>) -> Vec<Template> {
+    std::mem::take(literals).into_iter().map(Template::parse).collect()
 }
 
 /// Reports what can be seen never to be stored. Whether other types can, only rustc knows.
@@ -201,3 +206,63 @@ fn variant(mode: &Ident) -> syn::Result<&'static str> {
 }
 
 const MODES: [(&str, &str); 3] = [("guarded", "Guarded"), ("linearizable", "Linearizable"), ("after", "After")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(args: TokenStream, item: TokenStream) -> Vec<String> {
+        let errors = Cached::parse(args, item).err();
+        errors.into_iter().flatten().map(|error| error.to_string()).collect()
+    }
+
+    fn two_arguments(args: TokenStream) -> Vec<String> {
+        mistakes(
+            args,
+            quote!(
+                async fn f(&self, tenant: &str, id: u64) -> u64 {
+                    id
+                }
+            ),
+        )
+    }
+
+    #[test]
+    fn every_argument_is_in_the_key_or_skipped() {
+        for args in [
+            quote!(ttl = "1s", key = "{tenant}:{id}"),
+            quote!(ttl = "1s", key = "{id}", skip(tenant)),
+            quote!(ttl = "1s", key = "one", skip(tenant, id)),
+            quote!(ttl = "1s", key = "{tenant.0}:{id}", skip(tenant)),
+            quote!(ttl = "1s"),
+            quote!(ttl = "1s", skip(id)),
+        ] {
+            assert_eq!(two_arguments(args), [""; 0]);
+        }
+        for args in [quote!(ttl = "1s", key = "{id}"), quote!(ttl = "1s", key = "{tenant.0}:{id}", tags = ["{tenant}"])]
+        {
+            let [mistake] = &two_arguments(args)[..] else { panic!("the forgotten argument is one mistake") };
+            assert!(mistake.contains("add `{tenant}` to `key`, or say `skip(tenant)`"), "{mistake}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_is_one_mistake() {
+        assert_eq!(two_arguments(quote!(ttl = "1s", key = "{tenat}:{id}")).len(), 1);
+        assert_eq!(two_arguments(quote!(ttl = "1s", key = "{id}", skip(tenat))).len(), 1);
+        assert_eq!(two_arguments(quote!(ttk = "1s", key = "{id}", skip(tenant))).len(), 1);
+    }
+
+    #[test]
+    fn a_share_is_a_literal_in_range_or_an_expression() {
+        for (given, printed) in
+            [(quote!(0), "0.0"), (quote!(1), "1.0"), (quote!(0.25), "0.25"), (quote!(self.jitter), "self . jitter")]
+        {
+            let share = share(syn::parse2(given).unwrap()).unwrap();
+            assert_eq!(quote!(#share).to_string(), printed);
+        }
+        for refused in [quote!(1.01), quote!(-0.5), quote!(2), quote!("10%"), quote!(true)] {
+            assert!(share(syn::parse2(refused).unwrap()).is_err());
+        }
+    }
+}

@@ -62,12 +62,8 @@ impl Boxed {
 
     /// The pattern that `argument` stands for, if it was put in its place.
     pub(crate) fn pattern(&self, argument: &Ident) -> Option<Pattern<'_>> {
-        if !is_positional(argument) {
-            return None;
-        }
-        let taken_apart = self.bindings.iter().filter_map(taken_apart);
-        let pattern = taken_apart.filter(|(name, _)| *name == argument).map(|(_, pattern)| Pattern::Bindings(pattern));
-        pattern.chain(self.body.iter().any(|statement| is_ignored(statement, argument)).then_some(Pattern::Wild)).next()
+        let mut patterns = self.bindings.iter().filter_map(taken_apart);
+        patterns.find(|(name, _)| *name == argument).map(|(_, pattern)| pattern)
     }
 }
 
@@ -77,21 +73,21 @@ pub(crate) enum Pattern<'a> {
     Bindings(&'a Pat),
 }
 
-/// `let PATTERN = { let __arg1 = __arg1; __arg1 };` as its name and pattern.
-fn taken_apart(statement: &Stmt) -> Option<(&Ident, &Pat)> {
+/// The argument and the pattern of `let PATTERN = { let __arg1 = __arg1; __arg1 };`, or of `let __arg1 = __arg1;`, which stands for `_`.
+fn taken_apart(statement: &Stmt) -> Option<(&Ident, Pattern<'_>)> {
     let Stmt::Local(local) = statement else { return None };
-    let Expr::Block(block) = &*local.init.as_ref()?.expr else { return None };
-    let [Stmt::Local(_), Stmt::Expr(Expr::Path(name), None)] = &block.block.stmts[..] else { return None };
-    let name = name.path.get_ident().filter(|name| is_positional(name))?;
-    Some((name, &local.pat))
-}
-
-/// `let __arg1 = __arg1;`, which stands for `_`.
-fn is_ignored(statement: &Stmt, argument: &Ident) -> bool {
-    let Stmt::Local(local) = statement else { return false };
-    let (Pat::Ident(name), Some(init)) = (&local.pat, &local.init) else { return false };
-    let Expr::Path(value) = &*init.expr else { return false };
-    name.ident == *argument && value.path.is_ident(argument)
+    match &*local.init.as_ref()?.expr {
+        Expr::Path(_) => match &local.pat {
+            Pat::Ident(name) if is_positional(&name.ident) => Some((&name.ident, Pattern::Wild)),
+            _ => None,
+        },
+        Expr::Block(block) => {
+            let [Stmt::Local(_), Stmt::Expr(Expr::Path(name), None)] = &block.block.stmts[..] else { return None };
+            let name = name.path.get_ident().filter(|name| is_positional(name))?;
+            Some((name, Pattern::Bindings(&local.pat)))
+        }
+        _ => None,
+    }
 }
 
 fn is_positional(argument: &Ident) -> bool {
@@ -121,7 +117,11 @@ fn associated_output(path: &Path) -> Option<Type> {
 
 /// The first type argument of `ty`, if it is a path that ends in `name`.
 pub(crate) fn argument_of<'t>(ty: &'t Type, name: &str) -> Option<&'t Type> {
-    let Type::Path(path) = ty else { return None };
+    let path = match ty {
+        Type::Group(group) => return argument_of(&group.elem, name),
+        Type::Path(path) => path,
+        _ => return None,
+    };
     let last = path.path.segments.last().filter(|segment| segment.ident == name)?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     arguments.args.iter().find_map(|argument| match argument {
@@ -181,6 +181,6 @@ mod tests {
         assert!(matches!(boxed.pattern(&format_ident!("__arg1")), Some(Pattern::Bindings(Pat::Tuple(_)))));
         assert!(matches!(boxed.pattern(&format_ident!("__arg2")), Some(Pattern::Wild)));
         assert!(boxed.pattern(&format_ident!("__arg3")).is_none());
-        assert_eq!((boxed.bindings.len(), boxed.body.len()), (1, 3));
+        assert_eq!((boxed.bindings.len(), boxed.body.len()), (2, 2));
     }
 }

@@ -46,15 +46,18 @@ pub(crate) struct Item {
 impl Function {
     /// Reads `item`; `act` says what it cannot do otherwise.
     pub(crate) fn parse(item: TokenStream, act: &str, errors: &mut Errors) -> Option<Self> {
+        let is_function = item.clone().into_iter().any(|token| matches!(token, TokenTree::Ident(word) if word == "fn"));
         let item: Item = match syn::parse2(item) {
             Ok(item) => item,
             Err(error) if error.to_string() == NO_BODY => {
                 let message = format!("a method without body cannot {act}; put the attribute on its implementations");
                 return errors.check(Err(syn::Error::new(error.span(), message)));
             }
+            Err(error) if is_function => return errors.check(Err(error)),
             Err(error) => return errors.check(Err(syn::Error::new(error.span(), only_async(act)))),
         };
-        let boxed = Boxed::parse(&item.signature.output, &item.body);
+        let sync = item.signature.asyncness.is_none();
+        let boxed = sync.then(|| Boxed::parse(&item.signature.output, &item.body)).flatten();
         reject_other_shapes(&item.signature, boxed.is_some(), act, errors);
         let output = match (&boxed, &item.signature.output) {
             (Some(boxed), _) => boxed.output.clone(),
@@ -94,10 +97,7 @@ impl Function {
             if let FnArg::Typed(typed) = input
                 && let Some(transaction) = transaction(&typed.ty)
             {
-                errors.push(
-                    transaction,
-                    format!("this function takes a transaction, so it ends before the commit; {way_out}"),
-                );
+                errors.push(transaction, format!("this function takes a transaction, so {way_out}"));
             }
         }
     }

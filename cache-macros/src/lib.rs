@@ -1,4 +1,14 @@
 //! The `#[cached]` and `#[invalidates]` attributes of `cache-runtime`.
+//!
+//! Depend on `cache-runtime`, which re-exports both; what they print speaks to that very version of it.
+//!
+//! An attribute is read in three steps:
+//!
+//! 1. `args` turns the attribute's tokens into spanned values;
+//! 2. `attribute` joins them with the `function` they sit on and its `arguments`, and rejects whatever cannot work;
+//! 3. `expand` prints the result. It cannot fail.
+//!
+//! Mistakes are collected in `errors` and reported in one build, beside the function as it was written.
 
 mod args;
 mod arguments;
@@ -17,7 +27,88 @@ use proc_macro::TokenStream;
 use crate::attribute::Cached;
 use crate::attribute::Invalidates;
 
-/// Cached.
+/// Runs an `async fn` only when its result is not stored yet.
+///
+/// It goes on free functions, methods with any receiver, methods in trait implementations, provided methods of traits, and methods under
+/// `#[async_trait]`. The function keeps its signature, its other attributes and its documentation, and its future stays `Send` where it was.
+///
+/// Of a `Result` only `Ok` is stored, of an `Option` only `Some`, of a `Result<Option<_>, _>` only `Ok(Some(_))`, and any other type whole.
+/// The type decides and not its spelling: `io::Result<T>` and aliases of your own behave as what they name. What is stored must be
+/// `Cacheable`: `Serialize + DeserializeOwned + Clone + Send + Sync + 'static`.
+///
+/// # Arguments
+///
+/// Each is the same as writing a call of the public builder, which is what the attribute expands to.
+///
+/// | argument | what it does | is the same as writing | default |
+/// |---|---|---|---|
+/// | `ttl = "5m"` | how long a value lives; `"250ms"`, `"1h 30m"`, `"2d"` | `.ttl(Duration::from_secs(300))` | required |
+/// | `ttl = self.ttl` | the same, by any expression of type `Duration` | `.ttl(self.ttl)` | |
+/// | <code>ttl = \|token\| token.expires_in()</code> | the same, by the stored value | <code>.ttl_with(\|token\| token.expires_in())</code> | |
+/// | `key = "user:{id}"` | what tells one call from another | `Site::key("user:{id}")` and `.key(&[&id])` | every argument not skipped, under the function's name: `.of::<Self>()` in a method, and `.key(&[…])` |
+/// | `skip(db, ctx)` | arguments that do not tell calls apart | leaving them out of `.key(…)` | none |
+/// | `tags = ["users", "tenant:{tenant}"]` | names that many entries share, for `#[invalidates]` | `Site::tags(&[…])` and `.tags(&[&tenant])` | none |
+/// | `jitter = 0.1` | spreads the time-to-live by up to this share, so that entries do not end together | `.jitter(0.1)` | the builder's |
+/// | `cache = self.cache` | which cache; a `Cache`, a reference or an `Arc` | `self.cache.entry(…)` | `global()` |
+/// | `in_transaction` | accepts a parameter named like a transaction | `.in_transaction()` | off |
+/// | `crate = facade::runtime` | where the runtime is re-exported | `facade::runtime::…` | `::cache_runtime` |
+///
+/// # Templates
+///
+/// A template is text with placeholders: an argument, `self`, or a field of either, as in `{id}`, `{page.size}`, `{pair.0}` or
+/// `{self.tenant}`. `{T}` is the name of a type parameter, `{N}` the value of a const parameter. `{{` and `}}` are braces. What fills a placeholder is
+/// a `KeyPart`, and is escaped, so no value can imitate the text around it. Between two placeholders stands at least one character that
+/// no part can hold, such as `:` or `/`.
+///
+/// **Every argument is in the key or in `skip`**, type and const parameters included. One that was forgotten would hand one
+/// caller another's value, so it is a compile error. `{page.size}` alone does not cover `page`: say `skip(page)` too when its size is all that counts. `self`
+/// is exempt: two instances share their entries unless the key says, for instance, `{self.tenant}`. So is an argument bound to `_`.
+///
+/// A key that is given is global in its cache: whoever writes `user:7` means the same entry.
+///
+/// # Transactions
+///
+/// A function that takes a transaction may read what is never committed. A parameter whose type has a name that ends in
+/// `Transaction` is therefore a compile error, unless the attribute says `in_transaction`.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::cached;
+/// # use std::io;
+/// # #[derive(Clone, Copy)]
+/// # struct Db;
+/// # impl Db {
+/// #     async fn name(&self, id: u64) -> io::Result<String> { Ok(format!("user {id}")) }
+/// #     async fn names(&self, from: u64, to: u64) -> io::Result<Vec<String>> { Ok((from..to).map(|id| format!("user {id}")).collect()) }
+/// # }
+///
+/// struct Users {
+///     db: Db,
+///     tenant: String,
+/// }
+///
+/// impl Users {
+///     #[cached(ttl = "5m", key = "user:{self.tenant}:{id}", tags = ["users", "tenant:{self.tenant}"])]
+///     async fn name(&self, id: u64) -> io::Result<String> {
+///         self.db.name(id).await
+///     }
+/// }
+///
+/// // Without a key, every argument that is not skipped tells calls apart.
+/// #[cached(ttl = "30s", skip(db))]
+/// async fn names(db: Db, from: u64, to: u64) -> io::Result<Vec<String>> {
+///     db.names(from, to).await
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> io::Result<()> {
+/// let users = Users { db: Db, tenant: "acme".to_owned() };
+/// assert_eq!(users.name(7).await?, "user 7");
+/// assert_eq!(names(Db, 1, 3).await?, ["user 1", "user 2"]);
+/// # Ok(())
+/// # }
+/// ```
 #[proc_macro_attribute]
 pub fn cached(args: TokenStream, item: TokenStream) -> TokenStream {
     let item = item.into();
@@ -27,7 +118,74 @@ pub fn cached(args: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-/// Invalidates.
+/// Makes entries stale whenever an `async fn` has run.
+///
+/// It goes wherever [`macro@cached`] does, names keys and tags in the same templates, and can be repeated. Parts are rendered before the body runs.
+/// Every end of the body invalidates: a value, an error (a commit may time out and yet happen), a panic, and a future that is dropped
+/// half-way. The function returns what its body does.
+///
+/// # Arguments
+///
+/// Each is the same as writing a call of the public builder, which is what the attribute expands to. At least one of `key`, `keys` and
+/// `tags` is required.
+///
+/// | argument | what it does | is the same as writing | default |
+/// |---|---|---|---|
+/// | `key = "user:{id}"` | invalidates one entry | `Site::keys(&["user:{id}"])` and `.keys(&[&id])` | none |
+/// | `keys = ["user:{id}", "profile:{id}"]` | invalidates several; may stand beside `key` | `Site::keys(&[…])` and `.keys(&[&id, &id])` | none |
+/// | `tags = ["users"]` | invalidates every entry that has one of them | `Site::tags(&["users"])`, and `.tags(&[…])` if there are placeholders | none |
+/// | `mode = linearizable` | what readers may do while the body runs: `guarded`, `linearizable` or `after` | `.mode(Mode::Linearizable)` | `guarded` |
+/// | `hold_off = "60s"` | the longest that entries stay guarded; a literal or any expression of type `Duration` | `.hold_off(Duration::from_secs(60))` | the builder's |
+/// | `cache = self.cache` | which cache; a `Cache`, a reference or an `Arc` | `self.cache.invalidation(…)` | `global()` |
+/// | `in_transaction` | accepts a parameter named like a transaction | `.in_transaction()` | off |
+/// | `crate = facade::runtime` | where the runtime is re-exported | `facade::runtime::…` | `::cache_runtime` |
+///
+/// # Transactions
+///
+/// A function that takes a transaction returns before the commit, and invalidates too early. A parameter whose type has a
+/// name that ends in `Transaction` is therefore a compile error. Call a mutator outside of the transaction, once it has committed; or say `in_transaction` and
+/// run the whole transaction in `defer_invalidations`, which invalidates after it.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::cached;
+/// use cache_runtime::invalidates;
+/// # use std::collections::HashMap;
+///
+/// #[derive(Default)]
+/// struct Users {
+///     names: HashMap<u64, String>,
+/// }
+///
+/// impl Users {
+///     #[cached(ttl = "5m", key = "name:{id}", tags = ["names"])]
+///     async fn name(&self, id: u64) -> Option<String> {
+///         self.names.get(&id).cloned()
+///     }
+///
+///     #[invalidates(key = "name:{id}")]
+///     async fn rename(&mut self, id: u64, name: &str) {
+///         self.names.insert(id, name.to_owned());
+///     }
+///
+///     #[invalidates(tags = ["names"], mode = linearizable)]
+///     async fn clear(&mut self) {
+///         self.names.clear();
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let mut users = Users::default();
+/// users.rename(7, "Ada").await;
+/// assert_eq!(users.name(7).await.as_deref(), Some("Ada"));
+/// users.rename(7, "Grace").await;
+/// assert_eq!(users.name(7).await.as_deref(), Some("Grace"));
+/// users.clear().await;
+/// assert_eq!(users.name(7).await, None);
+/// # }
+/// ```
 #[proc_macro_attribute]
 pub fn invalidates(args: TokenStream, item: TokenStream) -> TokenStream {
     let item = item.into();

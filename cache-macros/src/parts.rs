@@ -33,14 +33,16 @@ impl Names {
     /// The most keys, and the most tags, of one attribute.
     const MOST: usize = 16;
 
-    /// Reads every literal, and reports every name in them that is not an argument.
-    pub(crate) fn parse(literals: Vec<LitStr>, arguments: &Arguments, errors: &mut Errors) -> Self {
+    /// Reports every mistake in the templates, and every name in them that is not an argument.
+    pub(crate) fn parse(templates: Vec<Template>, arguments: &Arguments, errors: &mut Errors) -> Self {
         let mut names = Self::default();
-        if let Some(extra) = literals.get(Self::MOST) {
-            errors.push(extra, "more than 16 keys or tags; repeat the attribute, or use broader tags");
+        if let Some(extra) = templates.get(Self::MOST) {
+            errors.push(&extra.literal, "more than 16 keys or tags; repeat the attribute, or use broader tags");
         }
-        for literal in literals {
-            let Some(template) = errors.check(Template::parse(literal)) else { continue };
+        for template in templates {
+            for mistake in &template.mistakes {
+                errors.push(&template.literal, mistake);
+            }
             for placeholder in &template.placeholders {
                 names.parts.extend(Part::resolve(placeholder, &template.literal, arguments, errors));
             }

@@ -8,10 +8,11 @@ use syn::Index;
 use syn::LitStr;
 use syn::Member;
 
-/// A well-formed literal and the placeholders in it.
+/// A literal, the placeholders in it, and what is wrong with it.
 pub(crate) struct Template {
     pub(crate) literal: LitStr,
     pub(crate) placeholders: Vec<Placeholder>,
+    pub(crate) mistakes: Vec<String>,
 }
 
 /// `{name.field.0}`.
@@ -23,15 +24,50 @@ pub(crate) struct Placeholder {
 }
 
 impl Template {
-    /// Reads the template in `literal`.
-    ///
-    /// # Errors
-    ///
-    /// The first mistake in it, at the literal.
-    pub(crate) fn parse(literal: LitStr) -> syn::Result<Self> {
-        match placeholders(&literal.value()) {
-            Ok(placeholders) => Ok(Self { literal, placeholders }),
-            Err(message) => Err(syn::Error::new_spanned(literal, message)),
+    /// Reads the template in `literal`, past every mistake but a brace that is not closed.
+    pub(crate) fn parse(literal: LitStr) -> Self {
+        let mut template = Self { placeholders: Vec::new(), mistakes: Vec::new(), literal };
+        template.read(&template.literal.value());
+        template
+    }
+
+    fn read(&mut self, text: &str) {
+        if text.is_empty() {
+            self.mistakes.push("an empty template names nothing; write one like `user:{id}`".to_owned());
+        }
+        let mut separated = true;
+        let mut rest = text;
+        while let Some(letter) = rest.chars().next() {
+            let after = &rest[letter.len_utf8()..];
+            rest = match letter {
+                '{' | '}' if after.starts_with(letter) => {
+                    separated = true;
+                    &after[1..]
+                }
+                '{' => {
+                    let Some((inside, after)) = after.split_once('}') else {
+                        return self.mistakes.push("a `{` here is not closed; write `{{` for a brace".to_owned());
+                    };
+                    self.read_placeholder(inside, separated);
+                    separated = false;
+                    after
+                }
+                _ => {
+                    self.mistakes.extend(misplaced(letter));
+                    separated |= !may_be_in_a_part(letter);
+                    after
+                }
+            };
+        }
+    }
+
+    fn read_placeholder(&mut self, inside: &str, separated: bool) {
+        if !separated {
+            self.mistakes.push(unseparated(inside));
+        }
+        match Placeholder::parse(inside) {
+            Ok(placeholder) => self.placeholders.push(placeholder),
+            Err(mistake) => self.mistakes.push(mistake),
         }
     }
 }
@@ -48,40 +84,12 @@ impl Placeholder {
     }
 }
 
-/// Reads the placeholders of `text` in their order.
-fn placeholders(text: &str) -> Result<Vec<Placeholder>, String> {
-    if text.is_empty() {
-        return Err("an empty template names nothing; write one like `user:{id}`".to_owned());
+fn misplaced(letter: char) -> Option<String> {
+    match letter {
+        '}' => Some("a `}` here has no `{`; write `}}` for a brace".to_owned()),
+        '\0' => Some("a key or tag cannot hold a NUL; take it out".to_owned()),
+        _ => None,
     }
-    let mut found = Vec::new();
-    let mut separated = true;
-    let mut rest = text;
-    while let Some(letter) = rest.chars().next() {
-        let after = &rest[letter.len_utf8()..];
-        rest = match letter {
-            '\0' => return Err("a key or tag cannot hold a NUL; take it out".to_owned()),
-            '{' | '}' if after.starts_with(letter) => {
-                separated = true;
-                &after[1..]
-            }
-            '}' => return Err("a `}` here has no `{`; write `}}` for a brace".to_owned()),
-            '{' => {
-                let (inside, after) =
-                    after.split_once('}').ok_or("a `{` here is not closed; write `{{` for a brace")?;
-                if !separated {
-                    return Err(unseparated(inside));
-                }
-                found.push(Placeholder::parse(inside)?);
-                separated = false;
-                after
-            }
-            _ => {
-                separated |= !may_be_in_a_part(letter);
-                after
-            }
-        };
-    }
-    Ok(found)
 }
 
 /// What a rendered part is made of; all else is escaped in it, and so can separate two of them.
@@ -128,17 +136,24 @@ fn is_name_letter(letter: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proc_macro2::Span;
     use proptest::prelude::*;
     use quote::ToTokens;
 
     use super::*;
 
+    fn template(text: &str) -> Template {
+        Template::parse(LitStr::new(text, Span::call_site()))
+    }
+
     fn names(text: &str) -> Vec<String> {
+        let template = template(text);
+        assert_eq!(template.mistakes, [""; 0]);
         let path = |placeholder: &Placeholder| {
             let fields = placeholder.fields.iter().map(|field| format!(".{}", field.to_token_stream()));
             format!("{}{}", placeholder.name, fields.collect::<String>())
         };
-        placeholders(text).unwrap().iter().map(path).collect()
+        template.placeholders.iter().map(path).collect()
     }
 
     #[test]
@@ -177,9 +192,14 @@ mod tests {
             ("{a}{b}", "before `{b}`"),
             ("{a}-x.~_%9{b}", "before `{b}`"),
         ] {
-            let message = placeholders(text).err().unwrap();
+            let [message] = &template(text).mistakes[..] else { panic!("{text:?} is one mistake") };
             assert!(message.contains(expected), "{text:?}: {message}");
         }
+    }
+
+    #[test]
+    fn every_mistake_is_found() {
+        assert_eq!(template("}{a}{b:json}{}\0{c").mistakes.len(), 7);
     }
 
     #[test]
@@ -192,7 +212,15 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*|[{}a.:\0]{0,10}") {
-            let _ = placeholders(&text);
+            template(&text);
+        }
+
+        #[test]
+        fn the_runtime_takes_what_is_taken_here(text in "[ab{}:.~é]{1,12}|(\\{[ab]\\}[:.]?){0,4}") {
+            if template(&text).mistakes.is_empty() {
+                let text: &'static str = text.leak();
+                let _ = cache_runtime::Site::cached("module", "function").key(text);
+            }
         }
 
         #[test]

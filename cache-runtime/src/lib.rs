@@ -23,6 +23,9 @@ mod outcome;
 mod policy;
 mod read;
 pub mod scope;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod sim;
 mod site;
 mod store;
 mod token;

@@ -209,7 +209,7 @@ impl Targets {
     }
 }
 
-#[cfg(any(test, feature = "sim"))]
+#[cfg(test)]
 pub(crate) mod conformance;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod model;

@@ -80,6 +80,17 @@ mod free_functions {
         Ok(title.clone())
     }
 
+    #[cached(ttl = "1m", key = "macros.by-argument:{id}", cache = cache, skip(cache))]
+    async fn by_argument(cache: &Cache, id: u64) -> u64 {
+        let _ = cache;
+        id
+    }
+
+    #[tokio::test]
+    async fn take_their_cache_as_an_argument() {
+        assert_eq!(sent(by_argument(&Cache::memory(), 3)).await, 3);
+    }
+
     #[cached(ttl = "1m", key = "macros.elided:{name}")]
     async fn elided(name: &str) -> Result<usize, Cow<'_, str>> {
         let length: usize = name.parse().map_err(|_| Cow::from(name))?;
@@ -557,6 +568,47 @@ mod under_async_trait {
         }
     }
 
+    #[async_trait]
+    trait Composed {
+        async fn composed(&self, pair: (u64, u64), ignored: u8) -> Option<u64>;
+
+        async fn instrumented_above(&self, id: u64) -> io::Result<u64>;
+
+        async fn instrumented_below(&self, id: u64) -> io::Result<u64>;
+    }
+
+    #[async_trait]
+    impl Composed for Shop {
+        #[invalidates(tags = ["composed:{a}"])]
+        #[cached(ttl = "1m", key = "async_trait.composed:{a}:{b}")]
+        #[invalidates(tags = ["composed:{b}"])]
+        async fn composed(&self, (a, mut b): (u64, u64), _: u8) -> Option<u64> {
+            b += 1;
+            let b = Some(b).filter(|b| *b > 0)?;
+            Some(a + b)
+        }
+
+        #[tracing::instrument(skip_all)]
+        #[cached(ttl = "1m", key = "async_trait.instrumented_above:{id}")]
+        async fn instrumented_above(&self, id: u64) -> io::Result<u64> {
+            Ok(id)
+        }
+
+        #[cached(ttl = "1m", key = "async_trait.instrumented_below:{id}")]
+        #[tracing::instrument(skip_all)]
+        async fn instrumented_below(&self, id: u64) -> io::Result<u64> {
+            Ok(id)
+        }
+    }
+
+    #[tokio::test]
+    async fn methods_compose() {
+        let shop = Shop::default();
+        assert_eq!(sent(shop.composed((1, 2), 0)).await, Some(4));
+        assert_eq!(sent(shop.instrumented_above(1)).await.unwrap(), 1);
+        assert_eq!(sent(shop.instrumented_below(2)).await.unwrap(), 2);
+    }
+
     #[async_trait(?Send)]
     trait Local {
         async fn local(&self, id: std::rc::Rc<u64>) -> u64;
@@ -821,5 +873,184 @@ mod generated {
         sent(hygienic.changed(9)).await;
         assert_eq!(hygienic.0, 9);
         assert_eq!(sent(mixed(1, 2)).await, 12);
+    }
+}
+
+mod further_shapes {
+    use super::*;
+
+    struct Repository<T> {
+        value: T,
+        loads: Runs,
+    }
+
+    impl<T> Repository<T>
+    where
+        T: Clone + serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static,
+    {
+        #[cached(ttl = "1m", cache = Cache::memory())]
+        async fn get(&self, id: u64) -> Result<T, io::Error>
+        where
+            T: Sized,
+        {
+            self.loads.add();
+            let _ = id;
+            Ok(self.value.clone())
+        }
+
+        #[cached(ttl = "1m", key = "further.boxed:{id}")]
+        async fn boxed(mut self: Box<Self>, id: u64) -> T {
+            self.loads = Runs::new();
+            self.value
+        }
+
+        #[cached(ttl = "1m", key = "further.shared:{id}")]
+        async fn shared(self: &Arc<Self>, id: u64) -> Vec<T> {
+            vec![self.value.clone(), Self::clone_of(self)]
+        }
+
+        #[cached(ttl = "1m", key = "further.by-hand:{id}")]
+        fn by_hand(&self, id: u64) -> Pin<Box<dyn Future<Output = Option<T>> + Send + '_>> {
+            Box::pin(async move {
+                let first = Some(self.value.clone())?;
+                Some(first)
+            })
+        }
+
+        #[cached(ttl = "1m")]
+        async fn depth(&self, name: &str, left: u64) -> Result<u64, io::Error> {
+            if left == 0 {
+                return Ok(0);
+            }
+            Ok(1 + Box::pin(self.depth(name, left - 1)).await?)
+        }
+
+        fn clone_of(this: &Self) -> T {
+            this.value.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_generic_type() {
+        let repository = Repository { value: 7_u64, loads: Runs::new() };
+        assert_eq!(sent(repository.get(1)).await.unwrap(), 7);
+        assert_eq!(repository.loads.take(), 1);
+        assert_eq!(sent(repository.by_hand(1)).await, Some(7));
+        assert_eq!(sent(repository.depth("x", 3)).await.unwrap(), 3);
+        let repository = Arc::new(repository);
+        assert_eq!(sent(repository.shared(1)).await, [7, 7]);
+        assert_eq!(sent(Box::new(Repository { value: 8_u64, loads: Runs::new() }).boxed(1)).await, 8);
+    }
+
+    trait Provides: Sync {
+        fn id(&self) -> u64;
+
+        #[cached(ttl = "1m")]
+        async fn depth(&self, left: u64) -> u64
+        where
+            Self: Sized,
+        {
+            left + self.id()
+        }
+
+        #[invalidates(key = "further.provided:{id}")]
+        async fn change(&mut self, id: u64) -> u64 {
+            match id {
+                0 => return 1,
+                id => id + self.id(),
+            }
+        }
+    }
+
+    impl Provides for u64 {
+        fn id(&self) -> u64 {
+            *self
+        }
+    }
+
+    #[async_trait]
+    trait Objects: Send + Sync {
+        #[cached(ttl = "1m")]
+        async fn described<'a>(&self, name: &'a str, &(a, b): &(u8, u8)) -> Result<String, Cow<'a, str>> {
+            if name.is_empty() {
+                return Err(name.into());
+            }
+            Ok(format!("{name}{a}{b}"))
+        }
+    }
+
+    impl Objects for u8 {}
+
+    #[tokio::test]
+    async fn provided_by_a_trait() {
+        assert_eq!(1_u64.depth(4).await, 5);
+        assert_eq!((1_u64.change(0).await, 1_u64.change(2).await), (1, 3));
+        let object: &dyn Objects = &0_u8;
+        assert_eq!(sent(object.described("x", &(1, 2))).await.unwrap(), "x12");
+        assert!(object.described("", &(1, 2)).await.is_err());
+    }
+
+    #[invalidates(tags = ["further"])]
+    async fn ends_in_a_macro(values: &[u8]) {
+        assert!(values.is_empty())
+    }
+
+    #[invalidates(tags = ["further"])]
+    async fn ends_in_a_block(values: &mut Vec<u8>) {
+        if values.is_empty() {
+            values.push(1)
+        } else {
+            return;
+        }
+    }
+
+    #[invalidates(tags = ["further"])]
+    async fn yields_no_name(n: u8) -> Result<impl Iterator<Item = u8>, std::num::ParseIntError> {
+        let n: u8 = n.to_string().parse()?;
+        Ok(0..n)
+    }
+
+    #[cached(ttl = "1m", key = "further.nested:{id}")]
+    async fn nested_returns(id: u64) -> Result<String, Box<dyn std::error::Error>> {
+        let inner = async move {
+            if id > 1 {
+                return Ok::<_, io::Error>(1);
+            }
+            Ok(2)
+        };
+        let closure = |text: &str| -> Option<u64> { text.parse().ok() };
+        let value = 'label: {
+            if closure("x").is_none() {
+                break 'label inner.await?;
+            }
+            3
+        };
+        struct Local;
+        impl Local {
+            fn new() -> Self {
+                Self
+            }
+        }
+        let Local = Local::new();
+        Ok(value.to_string())
+    }
+
+    #[tokio::test]
+    async fn with_any_body() {
+        let mut values = Vec::new();
+        sent(ends_in_a_macro(&values)).await;
+        sent(ends_in_a_block(&mut values)).await;
+        assert_eq!(values, [1]);
+        assert_eq!(sent(yields_no_name(2)).await.unwrap().count(), 2);
+        assert_eq!(nested_returns(2).await.unwrap(), "1");
+    }
+
+    #[tokio::test]
+    async fn inside_of_a_function() {
+        #[cached(ttl = "1m")]
+        async fn local(id: u64) -> u64 {
+            id
+        }
+        assert_eq!(sent(local(3)).await, 3);
     }
 }

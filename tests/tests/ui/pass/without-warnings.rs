@@ -1,4 +1,7 @@
-#![deny(warnings, clippy::all)]
+#![deny(warnings, future_incompatible, let_underscore, nonstandard_style, rust_2018_idioms, unused)]
+#![deny(elided_lifetimes_in_paths, keyword_idents, missing_docs, redundant_lifetimes, trivial_casts, trivial_numeric_casts)]
+#![deny(unit_bindings, unreachable_pub, unsafe_code, unused_lifetimes, unused_qualifications, unused_results)]
+//! Documented.
 
 use cache_runtime::cached;
 use cache_runtime::invalidates;
@@ -26,9 +29,15 @@ impl Shop {
 #[cached(ttl = "5m")]
 async fn nothing() {}
 
+#[cached(ttl = "5m", key = "{T}:{N}", tags = ["{N}"], cache = (cache_runtime::global()), jitter = 0)]
+async fn generic<T, const N: usize>() -> Option<u8> {
+    None
+}
+
 fn main() {
     let mut shop = Shop { names: Vec::new() };
     drop(shop.user(1));
     drop(shop.rename(1, String::new()));
     drop(nothing());
+    drop(generic::<u8, 1>());
 }

@@ -80,7 +80,8 @@ async fn what_is_stored_expires_and_can_be_read_by_eye() {
     assert_eq!(server.command(&["GET", "test:l:{user:7}"]).unwrap(), format!("l{:032x}:", 0xab));
     assert!(store.fill(fill("user:7", 0xab, "{\"id\":7}")).await.unwrap());
     store.mark(targets(&["user:8"], &[]), Mark { strict: true, ..mark(0xcd) }).await.unwrap();
-    assert_eq!(server.command(&["GET", "test:e:{user:7}"]).unwrap(), "{\"id\":7}");
+    let entry = server.command(&["GET", "test:e:{user:7}"]).unwrap();
+    assert_eq!(entry, format!("{:032x}{}", 0xab, "{\"id\":7}"));
     assert!(server.command(&["GET", "test:l:{user:8}"]).unwrap().contains(&format!(";{:032x},s,", 0xcd)));
     let slots = server.command(&["KEYS", "*"]).unwrap();
     let mut slots: Vec<&str> = slots.lines().collect();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
 
+use crate::around::Around;
 pub use crate::cache::builder::Builder;
 use crate::context::Context;
 use crate::core::Core;
@@ -14,6 +15,7 @@ use crate::core::Settings;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::error::Kind;
+use crate::host::Task;
 use crate::host::Threaded;
 use crate::invalidation;
 use crate::invalidation::Deferral;
@@ -201,22 +203,21 @@ impl Cache {
     /// assert_eq!(cache.stats().total.applied, 1);
     /// # });
     /// ```
-    pub async fn defer_invalidations<F: Future>(&self, future: F) -> F::Output {
+    pub fn defer_invalidations<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
         let mut context = Context::current();
-        if context.deferral.is_some() {
-            return future.await;
-        }
-        let deferral = Arc::new(Deferral::default());
-        context.deferral = Some(deferral.clone());
-        let output = context.carry(future).await;
-        let _ = deferral.end().await;
-        output
+        // A transaction inside of another ends with that.
+        let deferral = context.deferral.is_none().then(Arc::<Deferral>::default);
+        context.deferral = context.deferral.or_else(|| deferral.clone());
+        let begun = Box::pin(std::future::ready(deferral));
+        Around::new(begun, context.carry(future), |deferral| {
+            deferral.map(|deferral| Box::pin(async move { drop(deferral.end().await) }) as Task)
+        })
     }
 
     /// Runs `future` so that nothing it loads is stored or shared, as where it reads an old snapshot. What is stored is served.
-    pub async fn no_fill<F: Future>(&self, future: F) -> F::Output {
+    pub fn no_fill<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
         let context = Context { no_fill: true, ..Context::current() };
-        context.carry(future).await
+        context.carry(future)
     }
 
     /// What was counted so far, in total and for each function.

@@ -49,8 +49,13 @@ impl Context {
     }
 
     /// Runs `future` with this in place of what the task carried.
-    pub(crate) async fn carry<F: Future>(self, future: F) -> F::Output {
-        CONTEXT.scope(self, future).await
+    pub(crate) fn carry<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        CONTEXT.scope(self, future)
+    }
+
+    /// Runs `poll` with this in place of what the task carries.
+    pub(crate) fn enter<R>(&self, poll: impl FnOnce() -> R) -> R {
+        CONTEXT.sync_scope(self.clone(), poll)
     }
 }
 

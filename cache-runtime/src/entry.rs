@@ -1,5 +1,7 @@
 //! One entry, from the typed side: the sentence that `#[cached]` prints.
 
+mod get_or_load;
+
 use std::any::Any;
 use std::any::type_name;
 use std::fmt;
@@ -12,6 +14,7 @@ use crate::codec::Value;
 use crate::context::Context;
 use crate::core::Core;
 use crate::core::Loaded;
+pub use crate::entry::get_or_load::GetOrLoad;
 use crate::envelope::Payload;
 use crate::invalidation;
 use crate::invalidation::Delivery;
@@ -22,12 +25,10 @@ use crate::key::Text;
 use crate::key::plain;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
-use crate::outcome::Split;
 use crate::policy;
 use crate::policy::TimeToLive;
 use crate::policy::Unset;
 use crate::read;
-use crate::read::Access;
 use crate::read::Landing;
 use crate::read::Request;
 use crate::site::Site;
@@ -165,39 +166,13 @@ impl<K: Outcome, T> Entry<K, T> {
     /// # Cancel safety
     ///
     /// Dropping the future gives up whatever it held, and one of those who wait takes over.
-    pub async fn get_or_load<F>(self, load: F) -> K::Whole
+    pub fn get_or_load<F>(self, load: F) -> GetOrLoad<K, T, F>
     where
         F: Future<Output = K::Whole>,
         K::Value: Cacheable,
         T: TimeToLive<K::Value>,
     {
-        if let Some(value) = self.parts.local_hit::<K::Value>() {
-            return K::whole(value);
-        }
-        let request = self.parts.request::<K::Value>(self.ttl.fixed());
-        let context = self.parts.context();
-        let core = self.parts.cache.core();
-        if !self.parts.owns_its_name() {
-            return load.await;
-        }
-        match Box::pin(read::access(core, &request, &context)).await {
-            Access::Have(loaded) => match whole::<K>(loaded) {
-                Some(whole) => whole,
-                // Nothing was shared that this function could return.
-                None => load.await,
-            },
-            Access::Load(landing_strip) => {
-                let inner = landing_strip.context(core, &request, &context);
-                let whole = inner.clone().carry(load).await;
-                let landing = match K::split(&whole) {
-                    Split::Value(value) => self.parts.landing(value, self.ttl.of(value)),
-                    Split::Empty => Landing::Empty,
-                    Split::Failed => Landing::Failed,
-                };
-                landing_strip.settle(core, &request, &context, &inner, landing);
-                whole
-            }
-        }
+        GetOrLoad::new(self.parts, self.ttl, load)
     }
 
     /// Returns the stored value, if it may be served.

@@ -16,12 +16,14 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::around::Around;
 use crate::cache::Cache;
 use crate::clock::Moment;
 use crate::context::Context;
 use crate::core::Core;
 use crate::core::lock;
 use crate::entry::names;
+use crate::host::Task;
 use crate::journal;
 use crate::key::KeyPart;
 use crate::key::Text;
@@ -150,27 +152,21 @@ impl Invalidation {
     /// # Cancel safety
     ///
     /// A body dropped half-way may still commit a moment later, so what it changes stays marked for some seconds.
-    pub async fn run<F: Future>(self, body: F) -> F::Output {
+    pub fn run<F: Future>(self, body: F) -> impl Future<Output = F::Output> {
+        Around::new(Box::pin(self.begin()), body, Begun::end)
+    }
+
+    async fn begin(self) -> Begun {
         let targets = self.targets();
         if let Some(deferral) = Context::current().deferral {
             let how = (self.mode, self.hold_off);
             if deferral.enlist(self.cache.core(), self.site, targets.clone(), how).await {
-                return body.await;
+                return Begun::Enlisted;
             }
         }
         let guard = Guard::new(self.cache.core(), self.site);
         guard.add(targets, self.mode, self.hold_off).await;
-        let output = body.await;
-        if self.in_transaction {
-            tracing::warn!(
-                function = self.site.function(),
-                "a mutation inside of a transaction has returned before the commit; run it inside of `defer_invalidations`"
-            );
-            drop(guard);
-        } else {
-            let _ = guard.clear().await;
-        }
-        output
+        if self.in_transaction { Begun::Uncommitted(guard) } else { Begun::Guarded(guard) }
     }
 
     /// Invalidates at once, with no body to wait for; inside of [`Cache::defer_invalidations`], at the end of that.
@@ -198,6 +194,31 @@ impl Invalidation {
         Targets {
             keys: rendered(self.site.key_templates(), &self.keys),
             tags: rendered(self.site.tag_templates(), &self.tags),
+        }
+    }
+}
+
+/// How a mutation was begun.
+enum Begun {
+    /// The transaction it is a part of invalidates at its end.
+    Enlisted,
+    Guarded(Guard),
+    /// It is a part of a transaction that nobody told us of.
+    Uncommitted(Guard),
+}
+
+impl Begun {
+    fn end(self) -> Option<Task> {
+        match self {
+            Self::Enlisted => None,
+            Self::Guarded(guard) => Some(Box::pin(async move { drop(guard.clear().await) })),
+            Self::Uncommitted(guard) => {
+                tracing::warn!(
+                    function = guard.site.function(),
+                    "a mutation inside of a transaction has returned before the commit; run it inside of `defer_invalidations`"
+                );
+                None
+            }
         }
     }
 }

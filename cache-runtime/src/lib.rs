@@ -3,6 +3,7 @@
 // The path that an expansion names, so that the attributes also work in here.
 extern crate self as cache_runtime;
 
+mod around;
 mod cache;
 mod clock;
 mod codec;
@@ -39,6 +40,7 @@ pub use crate::cache::global;
 pub use crate::cache::install;
 pub use crate::clock::Clock;
 pub use crate::entry::Entry;
+pub use crate::entry::GetOrLoad;
 pub use crate::error::Error;
 pub use crate::invalidation::Delivery;
 pub use crate::invalidation::Invalidation;

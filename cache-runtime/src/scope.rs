@@ -27,9 +27,9 @@ use crate::context::Context;
 /// assert_eq!(cache.stats().total.loads, 1);
 /// # });
 /// ```
-pub async fn scope<F: Future>(cache: Cache, future: F) -> F::Output {
+pub fn scope<F: Future>(cache: Cache, future: F) -> impl Future<Output = F::Output> {
     let context = Context { cache: Some(cache), ..Context::current() };
-    context.carry(future).await
+    context.carry(future)
 }
 
 /// What the current task carries: its cache, the load it is inside of, and the transaction whose invalidations wait.
@@ -58,7 +58,7 @@ pub struct Scope(Context);
 
 impl Scope {
     /// Runs `future` with all of it, in whatever task that is polled.
-    pub async fn carry<F: Future>(self, future: F) -> F::Output {
-        self.0.carry(future).await
+    pub fn carry<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        self.0.carry(future)
     }
 }

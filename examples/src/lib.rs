@@ -1,0 +1,15 @@
+//! What the example programs share: a database of the world's airports, and the functions over it.
+//!
+//! - [`database`]: SQLite, asked on blocking threads, and a count of how often it was asked;
+//! - [`airports`]: the service, every function annotated;
+//! - [`report`]: printing figures, and checking what is claimed of them;
+//! - [`setup`]: installing the cache that `CACHE_URL` names.
+
+pub mod airports;
+pub mod database;
+pub mod report;
+pub mod setup;
+
+pub use crate::airports::Airport;
+pub use crate::airports::Airports;
+pub use crate::database::Database;

@@ -1,0 +1,39 @@
+//! What the README shows is what there is.
+
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn expansion_in_the_readme_is_the_snapshot() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("<!-- expansion:begin -->\n```rust,ignore\n").expect("a marked block");
+    let (shown, _) = rest.split_once("```\n<!-- expansion:end -->").expect("its end");
+    assert_eq!(shown, read("cache-macros/tests/expand/readme.rs"));
+}
+
+#[test]
+fn every_link_in_the_documents_leads_to_a_file() {
+    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "examples/data/README.md"] {
+        let folder = Path::new(document).parent().expect("a document is in a folder");
+        for link in read(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let there = root().join(folder).join(link);
+            assert!(link.starts_with("https://") || there.exists(), "{document} links to {link}");
+        }
+    }
+}
+
+#[test]
+fn every_example_of_the_readme_exists() {
+    let readme = read("README.md");
+    for name in readme.split("--bin ").skip(1).filter_map(|rest| rest.split_whitespace().next()) {
+        assert!(root().join("examples/src/bin").join(name).is_dir(), "{name}");
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).expect("a file of this repository")
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
+}

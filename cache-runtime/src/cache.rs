@@ -210,7 +210,11 @@ impl Cache {
         context.deferral = context.deferral.or_else(|| deferral.clone());
         let begun = Box::pin(std::future::ready(deferral));
         Around::new(begun, context.carry(future), |deferral| {
-            deferral.map(|deferral| Box::pin(async move { drop(deferral.end().await) }) as Task)
+            deferral.map(|deferral| {
+                Box::pin(async move {
+                    let _ = deferral.end().await;
+                }) as Task
+            })
         })
     }
 

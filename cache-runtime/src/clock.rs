@@ -32,7 +32,10 @@ pub struct Clock(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    System { origin: Instant },
+    System {
+        origin: Instant,
+    },
+    #[cfg(any(test, feature = "test-util"))]
     Held(Arc<AtomicU64>),
 }
 
@@ -80,6 +83,7 @@ impl Clock {
     pub(crate) fn now(&self) -> Moment {
         match &self.0 {
             Kind::System { origin } => Moment(millis(origin.elapsed())),
+            #[cfg(any(test, feature = "test-util"))]
             Kind::Held(now) => Moment(now.load(Ordering::SeqCst)),
         }
     }
@@ -88,6 +92,7 @@ impl Clock {
     pub(crate) fn wall(&self) -> u64 {
         match &self.0 {
             Kind::System { .. } => millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+            #[cfg(any(test, feature = "test-util"))]
             Kind::Held(now) => now.load(Ordering::SeqCst),
         }
     }

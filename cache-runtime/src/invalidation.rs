@@ -211,7 +211,9 @@ impl Begun {
     fn end(self) -> Option<Task> {
         match self {
             Self::Enlisted => None,
-            Self::Guarded(guard) => Some(Box::pin(async move { drop(guard.clear().await) })),
+            Self::Guarded(guard) => Some(Box::pin(async move {
+                let _ = guard.clear().await;
+            })),
             Self::Uncommitted(guard) => {
                 tracing::warn!(
                     function = guard.site.function(),

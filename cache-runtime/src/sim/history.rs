@@ -18,7 +18,7 @@ pub struct History {
 }
 
 /// The name of a row of the database.
-pub type Row = u64;
+pub(crate) type Row = u64;
 
 /// Something that happened, between two ticks of the history's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,10 +12,9 @@ use std::time::UNIX_EPOCH;
 ///
 /// # Examples
 ///
-/// With the feature `test-util`, a test holds the time in its hand:
+/// A test holds the time in its hand:
 ///
 /// ```
-/// # #[cfg(feature = "test-util")] {
 /// use std::time::Duration;
 ///
 /// use cache_runtime::{Cache, Clock};
@@ -24,7 +23,6 @@ use std::time::UNIX_EPOCH;
 /// let cache = Cache::builder().clock(clock.clone()).build()?;
 /// clock.advance(Duration::from_secs(60));
 /// # drop(cache);
-/// # }
 /// # Ok::<(), cache_runtime::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -32,10 +30,7 @@ pub struct Clock(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    System {
-        origin: Instant,
-    },
-    #[cfg(any(test, feature = "test-util"))]
+    System { origin: Instant },
     Held(Arc<AtomicU64>),
 }
 
@@ -64,14 +59,12 @@ impl Clock {
     }
 
     /// A clock that stands still until [`advance`](Self::advance) moves it. Clones are the same clock.
-    #[cfg(any(test, feature = "test-util"))]
     pub fn held() -> Self {
         const A_DAY_IN_2026: u64 = 1_790_000_000_000;
         Self(Kind::Held(Arc::new(AtomicU64::new(A_DAY_IN_2026))))
     }
 
     /// Moves a held clock on; does nothing to the system's.
-    #[cfg(any(test, feature = "test-util"))]
     pub fn advance(&self, duration: Duration) {
         if let Kind::Held(now) = &self.0 {
             now.fetch_add(millis(duration), Ordering::SeqCst);
@@ -83,7 +76,6 @@ impl Clock {
     pub(crate) fn now(&self) -> Moment {
         match &self.0 {
             Kind::System { origin } => Moment(millis(origin.elapsed())),
-            #[cfg(any(test, feature = "test-util"))]
             Kind::Held(now) => Moment(now.load(Ordering::SeqCst)),
         }
     }
@@ -92,7 +84,6 @@ impl Clock {
     pub(crate) fn wall(&self) -> u64 {
         match &self.0 {
             Kind::System { .. } => millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
-            #[cfg(any(test, feature = "test-util"))]
             Kind::Held(now) => now.load(Ordering::SeqCst),
         }
     }

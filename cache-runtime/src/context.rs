@@ -4,14 +4,15 @@
 //! [`scope::current`](crate::scope::current) carries it there.
 
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::cache::Cache;
+use crate::core::Core;
 use crate::core::lock;
 use crate::invalidation::Deferral;
 use crate::key::Name;
 use crate::token::Dependency;
-use std::sync::Mutex;
 
 tokio::task_local! {
     static CONTEXT: Context;
@@ -66,6 +67,8 @@ pub(crate) struct Frame {
     /// Which cache this is a load of.
     core: usize,
     key: Name,
+    /// The most that it may depend on and be stored.
+    most: usize,
     /// How long the tokens shall live that this load comes to depend on.
     pub(crate) token_life: Duration,
     collected: Mutex<Collected>,
@@ -80,15 +83,22 @@ pub(crate) struct Collected {
 }
 
 impl Frame {
-    pub(crate) fn new(parent: Option<Arc<Self>>, core: usize, key: Name, token_life: Duration) -> Arc<Self> {
+    pub(crate) fn new(parent: Option<Arc<Self>>, core: &Arc<Core>, key: Name, token_life: Duration) -> Arc<Self> {
         let token_life = parent.as_ref().map_or(token_life, |parent| token_life.max(parent.token_life));
-        Arc::new(Self { parent, core, key, token_life, collected: Mutex::default() })
+        let most = core.settings.max_dependencies;
+        Arc::new(Self { parent, core: core.id(), key, most, token_life, collected: Mutex::default() })
     }
 
-    /// Whether this load, or one around it, is of `key`.
-    pub(crate) fn is_inside(&self, core: usize, key: &Name) -> bool {
-        let own = self.core == core && self.key == *key;
-        own || self.parent.as_ref().is_some_and(|parent| parent.is_inside(core, key))
+    /// Whether this load, or one around it, is of `key`. The loads in between rest on one that has no token yet, so they are spoiled.
+    pub(crate) fn recurs(&self, core: usize, key: &Name) -> bool {
+        if self.core == core && self.key == *key {
+            return true;
+        }
+        let recurs = self.parent.as_ref().is_some_and(|parent| parent.recurs(core, key));
+        if recurs {
+            self.spoil();
+        }
+        recurs
     }
 
     /// Makes this load depend on what an inner call of the cache `core` depends on.
@@ -99,6 +109,11 @@ impl Frame {
             return;
         }
         for dependency in dependencies {
+            if collected.unfillable || collected.dependencies.len() > self.most {
+                // There are too many, or one too few that is known.
+                *collected = Collected { dependencies: Vec::new(), unfillable: true };
+                return;
+            }
             match collected.dependencies.iter().find(|known| known.register == dependency.register) {
                 None => collected.dependencies.push(dependency.clone()),
                 Some(known) if known.token == dependency.token => {}

@@ -47,6 +47,7 @@ pub(crate) struct Core {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// Tokens are captured before the load.
+    #[cfg(feature = "sim")]
     CaptureBeforeLoad,
     /// A load that read other entries is not shared by what was seen of its own lease.
     InheritedLoads,

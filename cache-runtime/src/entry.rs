@@ -6,6 +6,7 @@ use std::any::Any;
 use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Cache;
@@ -32,6 +33,7 @@ use crate::read;
 use crate::read::Landing;
 use crate::read::Request;
 use crate::site::Site;
+use crate::site::Templates;
 use crate::store::Targets;
 use crate::token::Register;
 
@@ -70,10 +72,10 @@ pub struct Entry<K, T = Unset> {
 struct Parts {
     cache: Cache,
     site: &'static Site,
-    /// The rendered key, once there is one.
-    key: Text,
-    /// The rendered tags, a NUL after each, if they have placeholders.
-    tags: Text,
+    /// The rendered key, once it was given parts.
+    key: Option<Text>,
+    /// The rendered tags, a NUL after each, once they were given parts.
+    tags: Option<Text>,
     of: Option<&'static str>,
     jitter: Option<f64>,
     in_transaction: bool,
@@ -81,8 +83,7 @@ struct Parts {
 
 impl<K: Outcome> Entry<K, Unset> {
     pub(crate) fn new(cache: Cache, site: &'static Site) -> Self {
-        let parts =
-            Parts { cache, site, key: Text::new(), tags: Text::new(), of: None, jitter: None, in_transaction: false };
+        let parts = Parts { cache, site, key: None, tags: None, of: None, jitter: None, in_transaction: false };
         Self { parts, ttl: Unset, kind: PhantomData }
     }
 }
@@ -121,7 +122,9 @@ impl<K: Outcome, T> Entry<K, T> {
             templates.placeholders(),
             parts.len()
         );
-        templates.render(parts, &mut self.parts.tags);
+        let mut tags = Text::new();
+        templates.render(parts, &mut tags);
+        self.parts.tags = Some(tags);
         self
     }
 
@@ -198,8 +201,8 @@ impl<K: Outcome, T> Entry<K, T> {
 
     /// Stores `value` in place of whatever is stored or being loaded; says whether it was stored.
     ///
-    /// It counts as loaded at the moment of the call. A value that was read from the source earlier than that may be out of date by now, and would stay: where
-    /// that can be, invalidate instead.
+    /// It counts as loaded at the moment it is stored. A value that was read from the source earlier than that may be out of date by then, and would stay: where
+    /// that can be, invalidate instead. Inside of a transaction or of [`Cache::no_fill`] nothing is stored.
     ///
     /// # Cancel safety
     ///
@@ -212,7 +215,9 @@ impl<K: Outcome, T> Entry<K, T> {
         let request = self.parts.request::<K::Value>(self.ttl.fixed());
         let ttl = self.ttl.of(&value);
         let Landing::Value { value, ttl, tags } = self.parts.landing(&value, ttl) else { return false };
-        self.parts.owns_its_name() && read::put(self.parts.cache.core(), &request, value, ttl, tags).await
+        self.parts.owns_its_name()
+            && !self.parts.in_transaction
+            && read::put(self.parts.cache.core(), &request, value, ttl, tags).await
     }
 
     /// Invalidates the entry: no read that starts after this returned `Applied` is given what was stored, or loaded from before, by anybody.
@@ -240,6 +245,7 @@ impl<K: Outcome, T> Entry<K, T> {
 impl Parts {
     #[track_caller]
     fn render_key(&mut self, parts: &[&dyn KeyPart]) {
+        let mut key = Text::new();
         match self.site.key_template() {
             Some(template) => {
                 let takes = template.placeholders();
@@ -249,16 +255,17 @@ impl Parts {
                     template.as_str(),
                     parts.len()
                 );
-                template.render(parts, &mut self.key);
+                template.render(parts, &mut key);
             }
             None => {
-                self.site.write_name(self.of, &mut self.key);
+                self.site.write_name(self.of, &mut key);
                 for part in parts {
-                    self.key.push(b':');
-                    part.write(&mut KeyWriter::new(&mut self.key));
+                    key.push(b':');
+                    part.write(&mut KeyWriter::new(&mut key));
                 }
             }
         }
+        self.key = Some(key);
     }
 
     /// The value of a stored entry, decoded, in this process and of this very call's site and tags: all that a hit usually needs.
@@ -266,12 +273,16 @@ impl Parts {
     fn local_hit<V: Cacheable>(&self) -> Option<V> {
         let core = self.cache.core();
         let local = core.local.as_ref()?;
-        if self.key.is_empty() || !Context::is_bare() || core.journal.is_busy() {
+        if !Context::is_bare() || core.journal.is_busy() {
             return None;
         }
-        let kept = local.hit(plain(&self.key)?)?;
+        let key = match &self.key {
+            Some(key) => key.as_slice(),
+            None => self.site.key_template()?.literal()?.as_bytes(),
+        };
+        let kept = local.hit(plain(key)?)?;
         let origin = kept.stored.origin.as_ref()?;
-        if !std::ptr::eq(origin.site, self.site) || *origin.tags != *self.tags {
+        if !std::ptr::eq(origin.site, self.site) || *origin.tags != *self.tag_text() {
             return None;
         }
         let Payload::Value(value) = &kept.stored.payload else { return None };
@@ -280,11 +291,15 @@ impl Parts {
         Some(value)
     }
 
+    fn tag_text(&self) -> &[u8] {
+        self.tags.as_deref().unwrap_or_default()
+    }
+
     /// The key, also where nobody gave it parts because it takes none.
     #[track_caller]
     fn full_key(&self) -> Text {
-        if !self.key.is_empty() {
-            return self.key.clone();
+        if let Some(key) = &self.key {
+            return key.clone();
         }
         let mut key = Text::new();
         match self.site.key_template() {
@@ -298,20 +313,9 @@ impl Parts {
     }
 
     #[track_caller]
-    fn tag_registers(&self) -> Vec<Register> {
-        let templates = self.site.tag_templates();
-        assert!(!templates.are_dynamic() || !self.tags.is_empty(), "the tags were not given their parts");
-        let mut fixed = Text::new();
-        let text = if templates.are_dynamic() {
-            &self.tags
-        } else {
-            templates.render(&[], &mut fixed);
-            &fixed
-        };
-        let mut registers: Vec<_> = names(text).map(Register::Tag).collect();
-        registers.sort_unstable();
-        registers.dedup();
-        registers
+    fn tag_registers(&self) -> Arc<[Register]> {
+        let names = rendered_names(self.site.tag_templates(), self.tags.as_ref());
+        names.into_iter().map(Register::Tag).collect()
     }
 
     #[track_caller]
@@ -321,8 +325,17 @@ impl Parts {
             key: Name::new(&self.full_key()),
             tags: self.tag_registers(),
             version: 0,
-            codec: Codec::json::<V>(),
+            codec: self.codec::<V>(),
             token_life: policy::token_life(ttl),
+        }
+    }
+
+    /// A key of its own tells the function by its name, which another process may use for another: the place in the source goes into the schema.
+    fn codec<V: Cacheable>(&self) -> Codec {
+        let codec = Codec::json::<V>();
+        match self.site.key_template() {
+            Some(_) => codec,
+            None => Codec { schema: codec.schema ^ self.site.fingerprint(), ..codec },
         }
     }
 
@@ -335,7 +348,7 @@ impl Parts {
     fn landing<V: Cacheable>(&self, value: &V, ttl: Duration) -> Landing {
         let core: &Core = self.cache.core();
         let ttl = policy::jittered(ttl, self.jitter.unwrap_or(core.settings.jitter), core.host.random());
-        Landing::Value { value: std::sync::Arc::new(value.clone()), ttl, tags: self.tags.as_slice().into() }
+        Landing::Value { value: Arc::new(value.clone()), ttl, tags: self.tag_text().into() }
     }
 
     fn owns_its_name(&self) -> bool {
@@ -350,11 +363,21 @@ impl<K, T> fmt::Debug for Entry<K, T> {
     }
 }
 
-/// The names in a text that has a NUL after each.
-pub(crate) fn names(text: &[u8]) -> impl Iterator<Item = Name> {
-    let text = text.strip_suffix(&[0]).unwrap_or(text);
-    let some = !text.is_empty();
-    text.split(|byte| *byte == 0).filter(move |_| some).map(Name::new)
+/// The names of `templates`, in order and each once: as they were rendered with their parts, or without any where they take none.
+#[track_caller]
+pub(crate) fn rendered_names(templates: &Templates, rendered: Option<&Text>) -> Vec<Name> {
+    assert!(rendered.is_some() || !templates.are_dynamic(), "the keys or tags were not given their parts");
+    let mut fixed = Text::new();
+    let text = rendered.unwrap_or_else(|| {
+        templates.render(&[], &mut fixed);
+        &fixed
+    });
+    // There is a NUL after each of them.
+    let mut names: Vec<_> = text.split(|byte| *byte == 0).map(Name::new).collect();
+    names.pop();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn whole<K: Outcome>(loaded: Loaded) -> Option<K::Whole>
@@ -370,5 +393,5 @@ where
 /// The value itself: moved out if nobody else has it, cloned if somebody has.
 fn owned<V: Any + Clone + Send + Sync>(value: Value) -> Option<V> {
     let value = value.downcast::<V>().ok()?;
-    Some(std::sync::Arc::try_unwrap(value).unwrap_or_else(|shared| V::clone(&shared)))
+    Some(Arc::try_unwrap(value).unwrap_or_else(|shared| V::clone(&shared)))
 }

@@ -81,6 +81,8 @@ pub(crate) enum Unreadable {
 
 const MAGIC: &[u8; 2] = b"cr";
 const FORMAT: u8 = 1;
+/// The most dependencies that an entry may have, whatever its cache allows.
+pub(crate) const MOST_DEPENDENCIES: usize = 1024;
 /// Everything before the dependencies.
 const FIXED: usize = 2 + 1 + 1 + 16 + 8 + 4 + 8 + 8 + 4 + 2;
 const CHECKSUM: usize = 8;
@@ -113,7 +115,10 @@ impl Header {
     }
 
     fn put_fixed(&self, key: &Name, out: &mut Vec<u8>) -> Result<(), Unreadable> {
-        let dependencies = u16::try_from(self.dependencies.len()).map_err(|_| Unreadable::Length)?;
+        let dependencies = self.dependencies.len();
+        if dependencies > MOST_DEPENDENCIES {
+            return Err(Unreadable::Length);
+        }
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&[FORMAT, 0]);
         out.extend_from_slice(&digest(key).to_le_bytes());
@@ -122,7 +127,7 @@ impl Header {
         out.extend_from_slice(&self.created.to_le_bytes());
         out.extend_from_slice(&millis(self.ttl).to_le_bytes());
         out.extend_from_slice(&u32::try_from(self.load.as_millis()).unwrap_or(u32::MAX).to_le_bytes());
-        out.extend_from_slice(&dependencies.to_le_bytes());
+        out.extend_from_slice(&(dependencies as u16).to_le_bytes());
         Ok(())
     }
 }
@@ -147,7 +152,11 @@ impl Stored {
             load: Duration::from_millis(u32::from_le_bytes(reader.take()?).into()),
             dependencies: Vec::new(),
         };
-        for _ in 0..u16::from_le_bytes(reader.take()?) {
+        let dependencies = u16::from_le_bytes(reader.take()?);
+        if usize::from(dependencies) > MOST_DEPENDENCIES {
+            return Err(Unreadable::Length);
+        }
+        for _ in 0..dependencies {
             header.dependencies.push(reader.dependency()?);
         }
         let payload = reader.payload()?;

@@ -31,6 +31,7 @@ use crate::core::lock;
 use crate::key::Name;
 use crate::token::Dependency;
 use crate::token::LeaseId;
+use crate::token::Register;
 use crate::token::Token;
 
 /// A moment of this process: what has a smaller number was before.
@@ -41,6 +42,8 @@ pub(crate) struct Tick(u64);
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct FlightKey {
     pub(crate) name: Name,
+    /// A right that is handed over serves the tags it was captured for.
+    pub(crate) tags: Arc<[Register]>,
     pub(crate) schema: u64,
     pub(crate) version: u32,
 }
@@ -216,7 +219,7 @@ impl<R, L: Clone> Flights<R, L> {
     }
 
     /// How many keys are being loaded.
-    #[cfg(any(test, feature = "sim"))]
+    #[cfg(feature = "sim")]
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use crate::around::Around;
 use crate::cache::Cache;
@@ -22,7 +23,7 @@ use crate::clock::Moment;
 use crate::context::Context;
 use crate::core::Core;
 use crate::core::lock;
-use crate::entry::names;
+use crate::entry::rendered_names;
 use crate::host::Task;
 use crate::journal;
 use crate::key::KeyPart;
@@ -85,8 +86,8 @@ pub enum Delivery {
 pub struct Invalidation {
     cache: Cache,
     site: &'static Site,
-    keys: Text,
-    tags: Text,
+    keys: Option<Text>,
+    tags: Option<Text>,
     mode: Mode,
     hold_off: Option<Duration>,
     in_transaction: bool,
@@ -94,8 +95,7 @@ pub struct Invalidation {
 
 impl Invalidation {
     pub(crate) fn new(cache: Cache, site: &'static Site) -> Self {
-        let (keys, tags) = (Text::new(), Text::new());
-        Self { cache, site, keys, tags, mode: Mode::default(), hold_off: None, in_transaction: false }
+        Self { cache, site, keys: None, tags: None, mode: Mode::default(), hold_off: None, in_transaction: false }
     }
 
     /// Fills the placeholders of the site's keys, all of them in order.
@@ -105,7 +105,7 @@ impl Invalidation {
     /// When there are not as many parts as placeholders.
     #[track_caller]
     pub fn keys(mut self, parts: &[&dyn KeyPart]) -> Self {
-        render(self.site.key_templates(), parts, &mut self.keys);
+        self.keys = Some(rendered(self.site.key_templates(), parts));
         self
     }
 
@@ -116,7 +116,7 @@ impl Invalidation {
     /// When there are not as many parts as placeholders.
     #[track_caller]
     pub fn tags(mut self, parts: &[&dyn KeyPart]) -> Self {
-        render(self.site.tag_templates(), parts, &mut self.tags);
+        self.tags = Some(rendered(self.site.tag_templates(), parts));
         self
     }
 
@@ -153,15 +153,17 @@ impl Invalidation {
     ///
     /// A body dropped half-way may still commit a moment later, so what it changes stays marked for some seconds.
     pub fn run<F: Future>(self, body: F) -> impl Future<Output = F::Output> {
-        Around::new(Box::pin(self.begin()), body, Begun::end)
+        let span = tracing::debug_span!("cache_mutation", module = self.site.module(), function = self.site.function());
+        Around::new(Box::pin(self.begin().instrument(span)), body, Begun::end)
     }
 
     async fn begin(self) -> Begun {
         let targets = self.targets();
         if let Some(deferral) = Context::current().deferral {
             let how = (self.mode, self.hold_off);
-            if deferral.enlist(self.cache.core(), self.site, targets.clone(), how).await {
-                return Begun::Enlisted;
+            let core = self.cache.core();
+            if deferral.enlist(core, self.site, targets.clone(), how).await {
+                return Begun::Enlisted(Enlisted { deferral, core: core.clone(), site: self.site, targets });
             }
         }
         let guard = Guard::new(self.cache.core(), self.site);
@@ -180,20 +182,9 @@ impl Invalidation {
 
     #[track_caller]
     fn targets(&self) -> Targets {
-        let rendered = |templates: &Templates, text: &Text| {
-            assert!(templates.placeholders() == 0 || !text.is_empty(), "the keys or tags were not given their parts");
-            let mut fixed = text.clone();
-            if text.is_empty() {
-                templates.render(&[], &mut fixed);
-            }
-            let mut names: Vec<_> = names(&fixed).collect();
-            names.sort_unstable();
-            names.dedup();
-            names
-        };
         Targets {
-            keys: rendered(self.site.key_templates(), &self.keys),
-            tags: rendered(self.site.tag_templates(), &self.tags),
+            keys: rendered_names(self.site.key_templates(), self.keys.as_ref()),
+            tags: rendered_names(self.site.tag_templates(), self.tags.as_ref()),
         }
     }
 }
@@ -201,7 +192,7 @@ impl Invalidation {
 /// How a mutation was begun.
 enum Begun {
     /// The transaction it is a part of invalidates at its end.
-    Enlisted,
+    Enlisted(Enlisted),
     Guarded(Guard),
     /// It is a part of a transaction that nobody told us of.
     Uncommitted(Guard),
@@ -210,7 +201,11 @@ enum Begun {
 impl Begun {
     fn end(self) -> Option<Task> {
         match self {
-            Self::Enlisted => None,
+            // Dropping it sees to a transaction that has ended too early.
+            Self::Enlisted(enlisted) => {
+                drop(enlisted);
+                None
+            }
             Self::Guarded(guard) => Some(Box::pin(async move {
                 let _ = guard.clear().await;
             })),
@@ -235,14 +230,12 @@ impl fmt::Debug for Invalidation {
 }
 
 #[track_caller]
-fn render(templates: &Templates, parts: &[&dyn KeyPart], out: &mut Text) {
-    assert!(
-        templates.placeholders() == parts.len(),
-        "the templates take {} parts, not {}",
-        templates.placeholders(),
-        parts.len()
-    );
-    templates.render(parts, out);
+fn rendered(templates: &Templates, parts: &[&dyn KeyPart]) -> Text {
+    let takes = templates.placeholders();
+    assert!(takes == parts.len(), "the templates take {takes} parts, not {}", parts.len());
+    let mut out = Text::new();
+    templates.render(parts, &mut out);
+    out
 }
 
 /// What a mutation holds while it runs.
@@ -522,6 +515,23 @@ impl Deferral {
             }
         }
         delivery
+    }
+}
+
+/// A mutation that a transaction will invalidate, if it has not ended before the mutation has.
+struct Enlisted {
+    deferral: Arc<Deferral>,
+    core: Arc<Core>,
+    site: &'static Site,
+    targets: Targets,
+}
+
+impl Drop for Enlisted {
+    fn drop(&mut self) {
+        if lock(&self.deferral.0).ended {
+            let targets = std::mem::take(&mut self.targets);
+            self.core.finish(Box::pin(clear_twice(self.core.clone(), self.site, targets)));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A mutation whose invalidation the store did not confirm is `Deferred`, never `Applied`. It stays here until a later attempt is confirmed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +23,9 @@ pub(crate) struct Journal {
 
 #[derive(Debug, Default)]
 struct Kept {
-    registers: BTreeSet<Register>,
+    /// Each with the number of the invalidation that was kept last.
+    registers: BTreeMap<Register, u64>,
+    invalidations: u64,
     delivering: bool,
 }
 
@@ -51,7 +53,7 @@ impl Journal {
             return false;
         }
         let kept = lock(&self.kept);
-        !kept.registers.is_empty() && registers.into_iter().any(|register| kept.registers.contains(register))
+        !kept.registers.is_empty() && registers.into_iter().any(|register| kept.registers.contains_key(register))
     }
 
     /// Keeps `targets`, and says whether somebody has to start delivering.
@@ -65,13 +67,15 @@ impl Journal {
                 );
                 break;
             }
-            kept.registers.insert(register);
+            kept.invalidations += 1;
+            let number = kept.invalidations;
+            kept.registers.insert(register, number);
         }
         !std::mem::replace(&mut kept.delivering, true)
     }
 
-    /// The next few; `None` ends the delivering.
-    fn next(&self) -> Option<Targets> {
+    /// The next few, and the number of the last invalidation they can speak for; `None` ends the delivering.
+    fn next(&self) -> Option<(Targets, u64)> {
         let mut kept = lock(&self.kept);
         if kept.registers.is_empty() {
             kept.delivering = false;
@@ -79,19 +83,22 @@ impl Journal {
             return None;
         }
         let mut targets = Targets::default();
-        for register in kept.registers.iter().take(BATCH) {
+        for register in kept.registers.keys().take(BATCH) {
             match register {
                 Register::Key(key) => targets.keys.push(key.clone()),
                 Register::Tag(tag) => targets.tags.push(tag.clone()),
             }
         }
-        Some(targets)
+        Some((targets, kept.invalidations))
     }
 
-    fn strike(&self, targets: &Targets) {
+    /// Takes off what was delivered, but for what was invalidated once more meanwhile.
+    fn strike(&self, targets: &Targets, last: u64) {
         let mut kept = lock(&self.kept);
         for register in registers(targets) {
-            kept.registers.remove(&register);
+            if kept.registers.get(&register).is_some_and(|number| *number <= last) {
+                kept.registers.remove(&register);
+            }
         }
     }
 }
@@ -106,10 +113,10 @@ pub(crate) fn defer(core: &Arc<Core>, targets: &Targets) {
             loop {
                 host.sleep(pause).await;
                 let Some(core) = weak.upgrade() else { return };
-                let Some(targets) = core.journal.next() else { return };
+                let Some((targets, last)) = core.journal.next() else { return };
                 match core.store.revoke(targets.clone(), None).await {
                     Ok(()) => {
-                        core.journal.strike(&targets);
+                        core.journal.strike(&targets, last);
                         pause = Duration::ZERO;
                     }
                     Err(_) => pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),

@@ -31,6 +31,10 @@ mod site;
 mod store;
 mod token;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
 pub use cache_macros::cached;
 pub use cache_macros::invalidates;
 

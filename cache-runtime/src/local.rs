@@ -198,13 +198,13 @@ impl Local {
     }
 
     /// Forgets an entry, as eviction would.
-    #[cfg(any(test, feature = "sim"))]
+    #[cfg(feature = "sim")]
     pub(crate) fn evict(&self, key: &Name) {
         self.entries.remove(key);
     }
 
     /// Forgets the token of a register, as eviction would.
-    #[cfg(any(test, feature = "sim"))]
+    #[cfg(feature = "sim")]
     pub(crate) fn evict_register(&self, register: &Register) {
         self.shard(name_of(register)).evict(register);
     }

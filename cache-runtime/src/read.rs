@@ -63,7 +63,7 @@ pub(crate) struct Request {
     pub(crate) site: &'static Site,
     pub(crate) key: Name,
     /// Its own tags.
-    pub(crate) tags: Vec<Register>,
+    pub(crate) tags: Arc<[Register]>,
     pub(crate) version: u32,
     pub(crate) codec: Codec,
     /// How long tokens live that are created for it.
@@ -101,7 +101,10 @@ type Lead = Leader<Right, Loaded>;
 /// Cancel safety: dropping the future gives up whatever it held, and a waiter takes over.
 pub(crate) async fn access(core: &Arc<Core>, request: &Request, context: &Context) -> Access {
     let caller = Caller::new(core, request, context);
-    let access = caller.access().await;
+    let mut access = caller.access().await;
+    if matches!(&access, Access::Have(loaded) if caller.is_deferred(loaded.dependencies.as_deref())) {
+        access = caller.load(None, None, None);
+    }
     match &access {
         Access::Have(loaded) => caller.inherit(loaded.dependencies.as_deref()),
         Access::Load(load) if load.leader.as_ref().is_none_or(|leader| leader.right.is_none()) => {
@@ -115,28 +118,27 @@ pub(crate) async fn access(core: &Arc<Core>, request: &Request, context: &Contex
 /// What is stored for a request right now, if it may be served.
 pub(crate) async fn stored(core: &Arc<Core>, request: &Request, context: &Context) -> Option<(Loaded, Duration)> {
     let caller = Caller::new(core, request, context);
-    if caller.bypasses() {
-        return None;
-    }
-    match caller.look().await {
-        Look::Hit { loaded, remaining } => {
+    let look = if caller.is_deferred(None) { Look::Away } else { caller.look().await };
+    match look {
+        Look::Hit { loaded, remaining } if !caller.is_deferred(loaded.dependencies.as_deref()) => {
             caller.counters.hits.add();
             caller.inherit(loaded.dependencies.as_deref());
             Some((loaded, remaining))
         }
-        Look::Miss(_) | Look::Away => None,
+        // A load that read that there is nothing rests on something that no token stands for.
+        Look::Hit { .. } | Look::Miss(_) | Look::Away => {
+            caller.inherit(None);
+            None
+        }
     }
 }
 
 /// Stores a value in place of whatever is stored or being loaded; says whether it was stored.
 pub(crate) async fn put(core: &Arc<Core>, request: &Request, value: Value, ttl: Duration, tags: Box<[u8]>) -> bool {
-    let context = Context::default();
+    let context = Context { frame: None, ..Context::current() };
     let caller = Caller::new(core, request, &context);
     let (began, created) = (core.clock.now(), core.clock.wall());
-    if caller.bypasses() {
-        return false;
-    }
-    if matches!(caller.look().await, Look::Away) {
+    if context.no_fill || context.deferral.is_some() || caller.is_undelivered(None) {
         return false;
     }
     // Its tokens are those of now, which is when the value counts as loaded.
@@ -164,7 +166,7 @@ type Turn = Option<Access>;
 
 impl<'a> Caller<'a> {
     fn new(core: &'a Arc<Core>, request: &'a Request, context: &'a Context) -> Self {
-        let mut registers = request.tags.clone();
+        let mut registers = request.tags.to_vec();
         if context.frame.is_some() {
             registers.push(Register::Key(request.key.clone()));
         }
@@ -174,27 +176,28 @@ impl<'a> Caller<'a> {
     }
 
     async fn access(&self) -> Access {
-        if self.context.frame.as_ref().is_some_and(|frame| frame.is_inside(self.core.id(), &self.request.key)) {
-            return self.load(None, None, None, true);
+        if self.context.frame.as_ref().is_some_and(|frame| frame.recurs(self.core.id(), &self.request.key)) {
+            return self.recur();
         }
-        if self.bypasses() {
-            return self.load(None, None, None, false);
+        if self.is_deferred(None) {
+            return self.load(None, None, None);
         }
         let mut missed = false;
         loop {
-            let look = match self.look().await {
-                Look::Hit { loaded, .. } => {
+            let look = if self.is_undelivered(None) { Look::Away } else { self.look().await };
+            let look = match look {
+                Look::Hit { loaded, .. } if !self.is_undelivered(loaded.dependencies.as_deref()) => {
                     self.counters.hits.add();
                     return Access::Have(loaded);
                 }
                 Look::Miss(miss) => Some(miss),
-                Look::Away => None,
+                Look::Hit { .. } | Look::Away => None,
             };
             if !std::mem::replace(&mut missed, true) {
                 self.counters.misses.add();
             }
             if self.context.no_fill || self.is_late() {
-                return self.load(None, None, None, false);
+                return self.load(None, None, None);
             }
             if let Some(access) = self.fly(look).await {
                 return access;
@@ -202,12 +205,21 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Whether the call must not look at the cache at all: what it reads is being mutated by this very task, or the store was not told.
-    fn bypasses(&self) -> bool {
-        let mut registers = self.request.tags.clone();
-        registers.push(Register::Key(self.request.key.clone()));
-        let deferred = self.context.deferral.as_ref().is_some_and(|deferral| deferral.covers(self.core, &registers));
-        deferred || self.core.journal.holds(&registers)
+    /// Whether something that the call, or a value for it, depends on is being mutated by the transaction that this very task is inside of.
+    fn is_deferred(&self, dependencies: Option<&[Dependency]>) -> bool {
+        let Some(deferral) = &self.context.deferral else { return false };
+        deferral.covers(self.core, &self.all_registers(dependencies))
+    }
+
+    /// Whether something that the call, or a value for it, depends on was invalidated and the store does not know yet.
+    fn is_undelivered(&self, dependencies: Option<&[Dependency]>) -> bool {
+        self.core.journal.is_busy() && self.core.journal.holds(&self.all_registers(dependencies))
+    }
+
+    fn all_registers(&self, dependencies: Option<&[Dependency]>) -> Vec<Register> {
+        let own = [Register::Key(self.request.key.clone())];
+        let inherited = dependencies.unwrap_or_default().iter().map(|dependency| dependency.register.clone());
+        self.request.tags.iter().cloned().chain(own).chain(inherited).collect()
     }
 
     fn is_late(&self) -> bool {
@@ -217,20 +229,22 @@ impl<'a> Caller<'a> {
     /// Joins a load of this process, or leads one.
     async fn fly(&self, look: Option<Missed>) -> Turn {
         let key = self.flight_key();
-        match self.core.flights.enter(&key, self.came) {
-            Entered::Older(flight) => self.fly_past(&key, flight, look).await,
+        // Inside of another load a value also has to be younger than the key's token, which the look has brought.
+        let came = if self.context.frame.is_some() { self.core.flights.tick() } else { self.came };
+        match self.core.flights.enter(&key, came) {
+            Entered::Older(flight) => self.fly_past(&key, flight, came, look).await,
             entered => self.take(entered, look.as_ref(), None).await,
         }
     }
 
     /// A load is running that began before this caller came: what does the store say of it?
-    async fn fly_past(&self, key: &FlightKey, older: Arc<Running>, look: Option<Missed>) -> Turn {
+    async fn fly_past(&self, key: &FlightKey, older: Arc<Running>, came: Tick, look: Option<Missed>) -> Turn {
         let scouted = self.scout_or_not(look.as_ref()).await;
         if let Some(entered) = scouted.evidence.as_ref().and_then(|evidence| older.join(evidence)) {
             return self.take(entered, look.as_ref(), None).await;
         }
-        let entered = self.core.flights.supersede(key, &older, self.came);
-        let queues = scouted.evidence.is_none();
+        let entered = self.core.flights.supersede(key, &older, came);
+        let queues = scouted.evidence.is_none() && matches!(scouted.step, Step::Load(None));
         if let (Entered::Lead(_), true, Some(end)) = (&entered, queues, older.end()) {
             // Nothing can tell whether that load is fresh enough, so one waits for it to end and loads for all who came meanwhile.
             drop(within(&*self.core.host, self.patience(), end).await);
@@ -241,7 +255,11 @@ impl<'a> Caller<'a> {
     async fn take(&self, entered: Entered<Right, Loaded>, look: Option<&Missed>, scouted: Option<Scouted>) -> Turn {
         match entered {
             Entered::Lead(leader) => Some(self.lead(leader, look, scouted).await),
-            Entered::Wait(waiting) => self.wait(waiting, look).await,
+            Entered::Wait(waiting) => {
+                // If there is a lease in it, those who are waited for need it.
+                drop(scouted);
+                self.wait(waiting, look).await
+            }
             Entered::Landed(loaded) => Some(self.joined(loaded, look)),
             // Superseded by another, which flies already: look again.
             Entered::Older(_) => None,
@@ -253,7 +271,7 @@ impl<'a> Caller<'a> {
             Some(Ok(Verdict::Landed(loaded))) => Some(self.joined(loaded, look)),
             Some(Ok(Verdict::Lead(leader))) => Some(self.lead(leader, look, None).await),
             Some(Ok(Verdict::Retry) | Err(_)) => None,
-            Some(Ok(Verdict::Alone)) | None => Some(self.load(None, None, None, false)),
+            Some(Ok(Verdict::Alone)) | None => Some(self.load(None, None, None)),
         }
     }
 
@@ -275,7 +293,7 @@ impl<'a> Caller<'a> {
             let captured = right.captured.clone();
             let evidence = Evidence { slot: Slot::Lease(right.lease), captured: captured.clone() };
             leader.start(Some(evidence));
-            return self.load(Some(leader), Some(captured), key_token, false);
+            return self.load(Some(leader), Some(captured), key_token);
         }
         let scouted = match scouted {
             Some(scouted) => scouted,
@@ -286,19 +304,21 @@ impl<'a> Caller<'a> {
 
     async fn lead_on(&self, mut leader: Lead, mut scouted: Scouted, mut key_token: Option<Dependency>) -> Access {
         let mut pause = policy::Backoff::new(self.core.settings.poll);
+        let (mut changed, mut slept) = (false, true);
         loop {
             match scouted.step {
                 Step::Load(right) => {
                     leader.right = right;
                     leader.start(scouted.evidence);
-                    return self.load(Some(leader), scouted.captured, key_token, false);
+                    return self.load(Some(leader), scouted.captured, key_token);
                 }
-                Step::Poll => self.core.host.sleep(pause.next(self.core.host.random())).await,
-                Step::Again => {}
+                // Once it was filled in between is news; again and again it is something that is none of ours.
+                Step::Again if !std::mem::replace(&mut changed, true) => {}
+                Step::Again | Step::Poll => slept = self.sleep(pause.next(self.core.host.random())).await,
             }
-            if self.is_late() {
+            if !slept || self.is_late() {
                 leader.start(None);
-                return self.load(Some(leader), None, None, false);
+                return self.load(Some(leader), None, None);
             }
             let sent = self.core.flights.tick();
             let look = self.look().await;
@@ -312,15 +332,22 @@ impl<'a> Caller<'a> {
         }
     }
 
-    fn load(
-        &self,
-        leader: Option<Lead>,
-        captured: Option<Vec<Dependency>>,
-        key_token: Option<Dependency>,
-        recursive: bool,
-    ) -> Access {
+    /// Sleeps; says whether it did, because a runtime that has ended lets nobody sleep.
+    async fn sleep(&self, pause: Duration) -> bool {
+        let began = self.core.clock.now();
+        self.core.host.sleep(pause).await;
+        self.core.clock.now().since(began) >= pause / 2
+    }
+
+    fn load(&self, leader: Option<Lead>, captured: Option<Vec<Dependency>>, key_token: Option<Dependency>) -> Access {
         let (began, created) = (self.core.clock.now(), self.core.clock.wall());
-        Access::Load(Box::new(Load { leader, captured, key_token, recursive, began, created }))
+        Access::Load(Box::new(Load { leader, captured, key_token, recursive: false, began, created }))
+    }
+
+    /// Loads inside of a load of the same key, on behalf of that.
+    fn recur(&self) -> Access {
+        let (began, created) = (self.core.clock.now(), self.core.clock.wall());
+        Access::Load(Box::new(Load { leader: None, captured: None, key_token: None, recursive: true, began, created }))
     }
 
     fn patience(&self) -> Duration {
@@ -328,7 +355,12 @@ impl<'a> Caller<'a> {
     }
 
     fn flight_key(&self) -> FlightKey {
-        FlightKey { name: self.request.key.clone(), schema: self.request.codec.schema, version: self.request.version }
+        FlightKey {
+            name: self.request.key.clone(),
+            tags: self.request.tags.clone(),
+            schema: self.request.codec.schema,
+            version: self.request.version,
+        }
     }
 
     /// Makes the load around this call depend on what this call depends on.

@@ -176,6 +176,15 @@ impl Site {
         out.extend_from_slice(self.function.as_bytes());
     }
 
+    /// A hash of the function's place in the source.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        hash.update(self.file().as_bytes());
+        hash.update(&self.line().to_le_bytes());
+        hash.update(&self.place.column().to_le_bytes());
+        hash.digest()
+    }
+
     /// Whether no other site has the name that this one has, for that `Self`.
     ///
     /// Functions of one name inside of different functions cannot be told apart, and must not share entries.

@@ -10,11 +10,13 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::core::Settings;
+use crate::envelope::MOST_DEPENDENCIES;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::host::Threaded;
 use crate::local::Capacity;
 use crate::local::Local;
+use crate::policy::LONGEST;
 #[cfg(feature = "redis")]
 use crate::store::redis;
 #[cfg(feature = "redis")]
@@ -42,7 +44,7 @@ use crate::store::redis::Redis;
 pub struct Builder {
     url: String,
     namespace: Option<String>,
-    capacity: Capacity,
+    capacity: Option<Capacity>,
     clock: Clock,
     runtime: Option<Handle>,
     settings: Settings,
@@ -53,7 +55,7 @@ impl Builder {
         Self {
             url: "memory:".to_owned(),
             namespace: None,
-            capacity: Capacity::default(),
+            capacity: None,
             clock: Clock::default(),
             runtime: None,
             settings: Settings::default(),
@@ -84,7 +86,7 @@ impl Builder {
 
     /// How much the in-process store holds. Defaults to 100,000 entries.
     pub fn capacity(mut self, capacity: Capacity) -> Self {
-        self.capacity = capacity;
+        self.capacity = Some(capacity);
         self
     }
 
@@ -94,7 +96,7 @@ impl Builder {
         self
     }
 
-    /// The clock. Defaults to the system's. A held one needs the feature `test-util`.
+    /// The clock. Defaults to the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
@@ -176,7 +178,8 @@ impl Builder {
         if let Some(namespace) = &self.namespace {
             check_namespace(namespace)?;
         }
-        if self.url == "memory:" || self.url.starts_with("memory:?") {
+        if let Some(parameters) = self.url.strip_prefix("memory:") {
+            check_memory(parameters)?;
             return Ok(Cache::from_core(self.build_in_memory()));
         }
         self.build_remote()
@@ -194,8 +197,9 @@ impl Builder {
     }
 
     pub(super) fn build_in_memory(mut self) -> Core {
-        self.settings.weigh = matches!(self.capacity, Capacity::Bytes(_));
-        let local = Arc::new(Local::new(self.capacity, self.clock.clone()));
+        let capacity = self.capacity.unwrap_or_default();
+        self.settings.weigh = matches!(capacity, Capacity::Bytes(_));
+        let local = Arc::new(Local::new(capacity, self.clock.clone()));
         let mut core = Core::new(local.clone(), Arc::new(self.host()), self.clock, self.settings);
         core.local = Some(local);
         core
@@ -205,6 +209,9 @@ impl Builder {
     fn build_remote(self) -> Result<Cache, Error> {
         if !self.url.starts_with("redis") {
             return Err(self.unknown_url());
+        }
+        if self.capacity.is_some() {
+            return Err(Kind::Setting("a capacity is of the in-process store; a Redis has `maxmemory`").into());
         }
         let mut store = redis::settings(&self.url).map_err(Kind::Url)?;
         if let Some(namespace) = &self.namespace {
@@ -256,10 +263,27 @@ impl Builder {
         if !(0.0..=1.0).contains(&settings.jitter) {
             return Err(Kind::Setting("the jitter must be between 0 and 1").into());
         }
-        if matches!(self.capacity, Capacity::Entries(0) | Capacity::Bytes(0)) {
+        if waits.iter().chain([&settings.max_wait, &settings.poll.1]).any(|wait| *wait > LONGEST) {
+            return Err(
+                Kind::Setting("a timeout, a wait, a lease, a guard or a hold-off of more than ten years").into()
+            );
+        }
+        if settings.max_dependencies > MOST_DEPENDENCIES {
+            return Err(Kind::Setting("an entry that may depend on more than 1024 tags and keys").into());
+        }
+        if matches!(self.capacity, Some(Capacity::Entries(0) | Capacity::Bytes(0))) {
             return Err(Kind::Setting("a store that can hold nothing").into());
         }
         Ok(())
+    }
+}
+
+/// The in-process store is nobody else's, so a namespace is taken and has nothing to do.
+fn check_memory(parameters: &str) -> Result<(), Error> {
+    match parameters.strip_prefix("?namespace=") {
+        Some(namespace) => check_namespace(namespace),
+        None if parameters.is_empty() => Ok(()),
+        None => Err(Kind::Url(format!("`memory:{parameters}` is not understood; write `memory:`")).into()),
     }
 }
 

@@ -11,6 +11,8 @@ use std::task::Poll;
 use std::task::ready;
 
 use pin_project_lite::pin_project;
+use tracing::Instrument as _;
+use tracing::Span;
 
 use crate::context::Context;
 use crate::entry::Parts;
@@ -45,7 +47,7 @@ enum Stage {
     /// On the read path.
     Accessing(Arc<Call>, Task<Access>),
     /// Loading, to be accounted for.
-    Loading(Arc<Call>, Box<Load>, Context),
+    Loading(Arc<Call>, Box<Load>, Context, Span),
     /// Loading, on its own account.
     Alone,
 }
@@ -102,13 +104,15 @@ where
                 },
                 Access::Load(load) => {
                     let inner = load.context(this.parts.cache.core(), &call.request, &call.context);
-                    *this.stage = Stage::Loading(call.clone(), load, inner);
+                    let site = call.request.site;
+                    let span = tracing::debug_span!("cache_load", module = site.module(), function = site.function());
+                    *this.stage = Stage::Loading(call.clone(), load, inner, span);
                 }
             }
         }
-        let Stage::Loading(_, _, inner) = this.stage else { return this.load.poll(poller) };
-        let whole = ready!(inner.enter(|| this.load.poll(poller)));
-        if let Stage::Loading(call, load, inner) = std::mem::replace(this.stage, Stage::Alone) {
+        let Stage::Loading(_, _, inner, span) = this.stage else { return this.load.poll(poller) };
+        let whole = ready!(span.in_scope(|| inner.enter(|| this.load.poll(poller))));
+        if let Stage::Loading(call, load, inner, _) = std::mem::replace(this.stage, Stage::Alone) {
             let landing = match K::split(&whole) {
                 Split::Value(value) => this.parts.landing(value, this.ttl.of(value)),
                 Split::Empty => Landing::Empty,
@@ -124,12 +128,16 @@ impl Parts {
     #[cold]
     fn first_stage(&self, request: Request) -> Stage {
         if !self.owns_its_name() {
+            if let Some(frame) = Context::current().frame {
+                frame.spoil();
+            }
             return Stage::Alone;
         }
         let call = Arc::new(Call { request, context: self.context() });
         let (core, accessing) = (self.cache.core().clone(), call.clone());
         let access = async move { read::access(&core, &accessing.request, &accessing.context).await };
-        Stage::Accessing(call, Box::pin(access))
+        let span = tracing::debug_span!("cache_access", module = self.site.module(), function = self.site.function());
+        Stage::Accessing(call, Box::pin(access.instrument(span)))
     }
 }
 

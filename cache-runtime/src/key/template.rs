@@ -10,6 +10,8 @@ use crate::key::part::is_unreserved;
 pub(crate) struct Template {
     text: &'static str,
     placeholders: usize,
+    /// Whether there is no brace in it.
+    literal: bool,
 }
 
 impl Template {
@@ -22,7 +24,9 @@ impl Template {
     pub(crate) const fn new(text: &'static str) -> Self {
         let bytes = text.as_bytes();
         let (mut at, mut placeholders, mut separated) = (0, 0, true);
+        let mut literal = true;
         while at < bytes.len() {
+            literal = literal && !matches!(bytes[at], b'{' | b'}');
             let doubled = at + 1 < bytes.len() && bytes[at + 1] == bytes[at];
             match bytes[at] {
                 b'{' | b'}' if doubled => {
@@ -44,12 +48,18 @@ impl Template {
             }
             at += 1;
         }
-        Self { text, placeholders }
+        Self { text, placeholders, literal }
     }
 
     /// The text as it was written.
     pub(crate) const fn as_str(&self) -> &'static str {
         self.text
+    }
+
+    /// The text, if it is the same with whatever parts.
+    #[inline]
+    pub(crate) const fn literal(&self) -> Option<&'static str> {
+        if self.literal { Some(self.text) } else { None }
     }
 
     /// How many parts it takes.
@@ -84,4 +94,84 @@ const fn end_of_placeholder(bytes: &[u8], open: usize) -> usize {
         assert!(at < bytes.len(), "a `{{` in a key or tag is not closed; write `{{{{` for a brace");
     }
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rendered(template: &Template, parts: &[&dyn KeyPart]) -> String {
+        let mut out = Text::new();
+        template.render(parts, &mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    fn part(value: &dyn KeyPart) -> String {
+        rendered(&Template::new("{}"), &[value])
+    }
+
+    /// Text that looks like what parts are written with.
+    fn tricky() -> impl Strategy<Value = String> {
+        prop_oneof!["[%25DEF:~._a-]{0,6}", any::<String>()]
+    }
+
+    type Nested = (Option<Option<String>>, Vec<Option<String>>, (String, Vec<String>));
+
+    fn nested() -> impl Strategy<Value = Nested> {
+        let optional = || prop::option::of(tricky());
+        (prop::option::of(optional()), vec(optional(), 0..3), (tricky(), vec(tricky(), 0..3)))
+    }
+
+    proptest! {
+        #[test]
+        fn different_parts_are_written_differently(one in nested(), other in nested()) {
+            prop_assert_eq!(one == other, part(&one) == part(&other));
+            prop_assert_eq!(one.0 == other.0, part(&one.0) == part(&other.0));
+            prop_assert_eq!(one.1 == other.1, part(&one.1) == part(&other.1));
+        }
+
+        #[test]
+        fn different_parts_make_different_keys(one in (tricky(), tricky()), other in (tricky(), tricky())) {
+            let template = Template::new("user:{}:{}");
+            let key = |(first, second): &(String, String)| rendered(&template, &[first, second]);
+            prop_assert_eq!(one == other, key(&one) == key(&other));
+        }
+
+        #[test]
+        fn a_part_holds_only_harmless_characters(value in nested()) {
+            prop_assert!(part(&value).bytes().all(|byte| is_unreserved(byte) || byte == b'%'));
+        }
+
+        #[test]
+        fn numbers_are_written_alike_whatever_their_type(number in any::<u32>()) {
+            prop_assert_eq!(part(&number), part(&u64::from(number)));
+            prop_assert_eq!(part(&number), part(&number.to_string()));
+            prop_assert_eq!(part(&number), part(&Some(number)));
+        }
+    }
+
+    #[test]
+    fn braces_are_doubled() {
+        assert_eq!(rendered(&Template::new("{{{id}}}"), &[&7]), "{7}");
+        assert_eq!(Template::new("{{}}").placeholders(), 0);
+    }
+
+    #[test]
+    fn text_of_every_type_is_written_alike() {
+        let texts: [&dyn KeyPart; 4] =
+            [&"a b", &"a b".to_owned(), &std::borrow::Cow::Borrowed("a b"), &std::sync::Arc::<str>::from("a b")];
+        for text in texts {
+            assert_eq!(part(text), "a%20b");
+        }
+    }
+
+    #[test]
+    fn malformed_templates_are_refused() {
+        for text in ["{a", "a}", "{a}{b}", "{a}-{b}", "{a}x%20{b}", "\0"] {
+            assert!(std::panic::catch_unwind(|| Template::new(text)).is_err(), "{text:?}");
+        }
+    }
 }

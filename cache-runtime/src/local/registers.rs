@@ -306,7 +306,7 @@ impl Shard {
         }
     }
 
-    #[cfg(any(test, feature = "sim"))]
+    #[cfg(feature = "sim")]
     pub(crate) fn evict(&mut self, register: &Register) {
         match register {
             Register::Tag(tag) => {

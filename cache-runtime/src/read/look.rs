@@ -122,9 +122,10 @@ impl Caller<'_> {
         }
         let Some(value) = self.decode(&stored.payload) else { return Ok(None) };
         self.remember_inherited(header);
-        let own_key = known.iter().filter(|(register, _)| self.is_own_key(register)).filter_map(dependency_on);
-        let dependencies = header.dependencies.iter().cloned().chain(own_key).collect();
-        Ok(Some(Look::Hit { loaded: Loaded { value: Some(value), dependencies: Some(dependencies) }, remaining }))
+        let own_key = known.iter().filter(|(register, _)| self.is_own_key(register)).map(dependency_on);
+        // Inside of another load, what has no token for its own key cannot be depended on.
+        let dependencies = header.dependencies.iter().cloned().map(Some).chain(own_key).collect();
+        Ok(Some(Look::Hit { loaded: Loaded { value: Some(value), dependencies }, remaining }))
     }
 
     fn open(&self, blob: Blob) -> Option<Arc<Stored>> {

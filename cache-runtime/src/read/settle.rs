@@ -25,6 +25,7 @@ use crate::read::inherit;
 use crate::store::Blob;
 use crate::store::Fill;
 use crate::store::Keeps;
+#[cfg(feature = "sim")]
 use crate::store::Read;
 use crate::token::Dependency;
 
@@ -42,7 +43,7 @@ impl Load {
         let mut context = outer.clone();
         if !self.recursive {
             let parent = outer.frame.clone().filter(|_| !core.breaks(Rule::InnerDependencies));
-            context.frame = Some(Frame::new(parent, core.id(), request.key.clone(), request.token_life));
+            context.frame = Some(Frame::new(parent, core, request.key.clone(), request.token_life));
         }
         context
     }
@@ -143,7 +144,10 @@ pub(super) async fn fill_now(
     }
 }
 
-async fn store(core: &Arc<Core>, request: &Request, mut fill: Fill, right: Right) -> bool {
+async fn store(core: &Arc<Core>, request: &Request, fill: Fill, right: Right) -> bool {
+    #[cfg(feature = "sim")]
+    let mut fill = fill;
+    #[cfg(feature = "sim")]
     if core.breaks(Rule::CaptureBeforeLoad) {
         recapture(core, request, &mut fill).await;
     }
@@ -224,6 +228,7 @@ fn weigh(request: &Request, value: &Value, most: usize) -> Option<u64> {
     fits.then_some(encoded.len() as u64)
 }
 
+#[cfg(feature = "sim")]
 /// Puts today's tokens in the place of those captured before the load: the mistake that a negative control makes.
 async fn recapture(core: &Core, request: &Request, fill: &mut Fill) {
     let Blob::Bytes(bytes) = &fill.blob else { return };

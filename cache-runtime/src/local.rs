@@ -30,6 +30,7 @@ use crate::key::Name;
 use crate::local::registers::Cell;
 use crate::local::registers::Lease;
 use crate::local::registers::Shard;
+use crate::local::registers::fresh;
 use crate::store::Begin;
 use crate::store::Begun;
 use crate::store::Blob;
@@ -146,7 +147,7 @@ impl Local {
             return LeaseState::Marked { token, strict };
         }
         if let Some(lease) = shard.lease(&request.key, now) {
-            let mine = lease.id == request.id;
+            let mine = lease.id.is_asked_by(request.id);
             if !mine && request.steal != Steal::Anybodys && request.steal != Steal::From(lease.id) {
                 return LeaseState::Held { id: lease.id, generation: lease.generation };
             }
@@ -156,9 +157,10 @@ impl Local {
                 return LeaseState::Changed;
             }
         }
-        let lease = Lease { id: request.id, generation: request.generation, expires: now.after(request.life) };
+        let id = request.id.given(fresh());
+        let lease = Lease { id, generation: request.generation, expires: now.after(request.life) };
         shard.set_lease(&request.key, lease, now);
-        LeaseState::Won
+        LeaseState::Won(id)
     }
 
     /// The entry of `fill`, with the cells of its tokens; `None` if one of them is gone already.
@@ -258,7 +260,7 @@ impl Store for Local {
     fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
         let now = self.clock.now();
         let mut shard = self.shard(&key);
-        if shard.lease(&key, now).is_some_and(|held| held.id == lease) {
+        if shard.lease(&key, now).is_some_and(|held| held.id.is_asked_by(lease)) {
             shard.end_lease(&key);
         }
         ready(())

@@ -6,6 +6,8 @@
 //! # What every store keeps to
 //!
 //! - A token, once gone, never comes back: a register that is [`Absent`](State::Absent) gets a new random one.
+//! - A lease, once gone, never comes back either: the store adds its own half each time it gives one, so a [`begin`](Store::begin) that is delivered again is given
+//!   another.
 //! - A [`fill`](Store::fill) is accepted only while the key's lease slot holds that very lease, in one atomic step.
 //! - A key is [`revoke`](Store::revoke)d in one atomic step, or in the order lease, entry, key token.
 //! - A mark's token is new at every [`mark`](Store::mark) and every [`revoke`](Store::revoke) that leaves other marks standing; renewing a mark keeps it.
@@ -50,14 +52,14 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Creates the tokens that are missing, and takes a lease if one is asked for; one round trip.
     ///
-    /// Asking again with a lease that is already held wins again. A free lease is not given when the key holds another entry than the one
+    /// Who asks again while holding the lease, perhaps because a reply was lost, is given a new one, and the one before it is dead. A free lease is not given when the key holds another entry than the one
     /// that was seen, so that a caller between somebody else's fill and its own read does not load once more.
     fn begin(&self, begin: Begin) -> Reply<'_, Begun>;
 
-    /// Extends a lease that is still held, says whether it is, and notes the generation of what its load captured.
+    /// Extends a lease if that very one is still held, says whether it is, and notes the generation of what its load captured.
     fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool>;
 
-    /// Gives up a lease; does nothing if it is not held.
+    /// Gives up whatever lease this asker holds, so that one whose reply was lost can give up what it may have been given; does nothing if it holds none.
     fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()>;
 
     /// Stores an entry and ends the lease, if the lease is still held; says whether it was.
@@ -119,6 +121,7 @@ pub(crate) struct Begin {
 #[derive(Clone, Debug)]
 pub(crate) struct LeaseRequest {
     pub(crate) key: Name,
+    /// Who asks: [`LeaseId::asked`], new for every request. The store adds its half.
     pub(crate) id: LeaseId,
     /// The generation of what was captured, if all of it was there to capture.
     pub(crate) generation: Option<Generation>,
@@ -147,19 +150,14 @@ pub(crate) struct Begun {
 /// How a request for a lease went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LeaseState {
-    Won,
+    /// Given, under this id from now on.
+    Won(LeaseId),
     /// Another fill holds it.
-    Held {
-        id: LeaseId,
-        generation: Option<Generation>,
-    },
+    Held { id: LeaseId, generation: Option<Generation> },
     /// The lease is free, but the key holds another entry than the one that was seen: read again.
     Changed,
     /// A mutation of the key is running.
-    Marked {
-        token: Token,
-        strict: bool,
-    },
+    Marked { token: Token, strict: bool },
 }
 
 /// An entry to store.

@@ -13,7 +13,10 @@ use crate::key::Name;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Token(pub(crate) u128);
 
-/// The right to fill one key, unique per fill.
+/// The right to fill one key, new each time it is given.
+///
+/// The high half is random and chosen by who asks; the low half is the store's, which adds another one at every giving. So a request that is delivered
+/// again, after what it was given was revoked, is given something else, and brings nothing back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LeaseId(pub(crate) u128);
 
@@ -59,6 +62,28 @@ impl State {
             Self::Token(token) | Self::Pending { token, strict: false } => Some(token),
             Self::Absent | Self::Pending { strict: true, .. } => None,
         }
+    }
+}
+
+impl LeaseId {
+    /// What is asked with: the asker's half alone.
+    pub(crate) fn asked(random: u128) -> Self {
+        Self(random >> 64 << 64)
+    }
+
+    /// What is given to who asked: the asker's half, and this one of the store's.
+    pub(crate) fn given(self, salt: u64) -> Self {
+        Self(Self::asked(self.0).0 | u128::from(salt))
+    }
+
+    /// Whether it was given to this asker, this time or another.
+    pub(crate) fn is_asked_by(self, asker: Self) -> bool {
+        self.asker() == asker.asker()
+    }
+
+    /// The asker's half.
+    pub(crate) fn asker(self) -> u64 {
+        (self.0 >> 64) as u64
     }
 }
 

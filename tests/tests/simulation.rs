@@ -117,4 +117,5 @@ controls! {
     control_entry_deleted_before_lease EntryDeletedBeforeLease false;
     control_counter_tokens CounterTokens false;
     control_pending_token_repeats PendingTokenRepeats false;
+    control_lease_revived_by_a_repeated_request LeaseRevivedByARepeatedRequest false;
 }

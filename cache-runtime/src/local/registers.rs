@@ -361,7 +361,7 @@ impl Shard {
 }
 
 /// A number that was never used before in this process.
-fn fresh() -> u64 {
+pub(crate) fn fresh() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(DEAD + 1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -59,10 +59,10 @@ impl Caller<'_> {
     }
 
     pub(super) async fn scout(&self, missed: &Missed, steal: Steal) -> Scouted {
-        let id = LeaseId(self.core.host.random());
+        let id = LeaseId::asked(self.core.host.random());
         let before = self.tokens(&missed.states);
         match self.core.store.begin(self.begin(missed, id, before.as_deref(), steal)).await {
-            Ok(begun) => self.weigh(missed, id, before.as_deref(), begun),
+            Ok(begun) => self.weigh(missed, before.as_deref(), begun),
             Err(error) => {
                 self.counters.store_failures.add();
                 // It may have been taken all the same, and would keep others waiting.
@@ -98,7 +98,7 @@ impl Caller<'_> {
         tags.map(|(tag, state)| state.usable().map(|token| Dependency { register: tag.clone(), token })).collect()
     }
 
-    fn weigh(&self, missed: &Missed, id: LeaseId, before: Option<&[Dependency]>, begun: Begun) -> Scouted {
+    fn weigh(&self, missed: &Missed, before: Option<&[Dependency]>, begun: Begun) -> Scouted {
         let mut created = begun.states.into_iter();
         let mut now = |state: &State| match state {
             State::Absent => created.next().unwrap_or(State::Absent),
@@ -108,7 +108,7 @@ impl Caller<'_> {
         let captured = self.tokens(&states);
         let evidence = |slot| captured.clone().map(|captured| Evidence { slot, captured });
         let (step, evidence) = match (begun.lease, &captured) {
-            (Some(LeaseState::Won), captured) => {
+            (Some(LeaseState::Won(id)), captured) => {
                 let right = Right::new(self.core, self.request.key.clone(), id, captured.clone().unwrap_or_default());
                 if before.is_none() && captured.is_some() {
                     right.announce();

@@ -103,7 +103,9 @@ impl Faulty {
             let late = if self.goes_wrong(self.faults.late) { 400 } else { WAY };
             self.deliver(late, Some(reply), work.clone());
             if self.goes_wrong(self.faults.repeated) {
-                self.deliver(600, None, work);
+                // Soon enough to meet what the first began, or long after it.
+                let late = if self.world.happens(50) { 200 } else { 600 };
+                self.deliver(late, None, work);
             }
         }
         Box::pin(async move {
@@ -187,7 +189,7 @@ impl Store for Faulty {
             Box::pin(async move {
                 for step in steps {
                     lock(&store.model).apply(store.now(), &step);
-                    store.world.sleep(store.world.moment_up_to(2)).await;
+                    store.world.sleep(store.world.moment_up_to(10)).await;
                 }
                 Ok(())
             })

@@ -73,6 +73,7 @@ pub enum Mutant {
     EntryDeletedBeforeLease,
     CounterTokens,
     PendingTokenRepeats,
+    LeaseRevivedByARepeatedRequest,
 }
 
 /// What came of a run.
@@ -122,6 +123,8 @@ type Loaded = Result<Value, String>;
 struct Stage {
     world: World,
     plan: Plan,
+    /// Few readers of one key, slow loads, many repeats and little loss: what seldom meets otherwise meets often.
+    narrow: bool,
     rows: Vec<AtomicU64>,
     remote: Option<Faulty>,
     local: Option<Arc<Local>>,
@@ -135,15 +138,22 @@ struct Stage {
 
 impl Stage {
     fn new(world: &World, plan: Plan) -> Self {
+        let narrow = !plan.peaceful && !plan.away && world.happens(40);
         let severity = if plan.peaceful { 0 } else { world.below(4) };
         let faults = if plan.away {
             Faults { lost_request: 100, ..Faults::default() }
         } else {
-            Faults { lost_request: severity, lost_reply: severity, repeated: 3 * severity, late: 2 * severity }
+            Faults {
+                lost_request: severity,
+                lost_reply: severity,
+                repeated: if narrow { 60 } else { 3 * severity },
+                late: 2 * severity,
+            }
         };
         let mut stage = Self {
             world: world.clone(),
             plan,
+            narrow,
             rows: (0..ROWS).map(|_| AtomicU64::new(0)).collect(),
             remote: None,
             local: None,
@@ -173,7 +183,7 @@ impl Stage {
     /// Lets everybody act, and then sees whether the world has come to rest.
     async fn play(self: Arc<Self>) {
         let actors = Arc::new(AtomicUsize::new(0));
-        let readers = 4 + self.world.below(8);
+        let readers = if self.narrow { 1 + self.world.below(3) } else { 4 + self.world.below(8) };
         for number in 0..readers {
             self.act(&actors, self.clone().be_reader(number));
         }
@@ -224,7 +234,7 @@ impl Stage {
     /// Evicts and restarts for as long as anybody acts.
     async fn be_nemesis(self: Arc<Self>) {
         while !self.calm.load(Ordering::SeqCst) {
-            self.world.sleep(self.world.moment_up_to(60)).await;
+            self.world.sleep(self.world.moment_up_to(if self.narrow { 1000 } else { 60 })).await;
             if let Some(store) = &self.remote {
                 if self.world.happens(2) && self.plan.mutant.is_none() {
                     store.restart_empty();
@@ -269,6 +279,7 @@ impl Stage {
     async fn read(self: Arc<Self>, process: Cache, who: String) {
         let (from, began) = (self.history.tick(), self.world.clock.now());
         let value = match self.world.below(4) {
+            _ if self.narrow => self.clone().read_row(process, 0).await,
             0 => self.clone().read_all(process).await,
             1 => self.clone().read_pair(process, self.world.below(ROWS), self.world.below(ROWS)).await,
             _ => self.clone().read_row(process, self.world.below(ROWS)).await,
@@ -295,7 +306,9 @@ impl Stage {
             let began = self.world.clock.wall();
             self.world.sleep(self.world.moment_up_to(15)).await;
             let number = self.rows[row as usize].load(Ordering::SeqCst);
-            self.world.sleep(self.world.moment_up_to(40)).await;
+            // Some are slow enough that a mutation, and a command delivered again after it, come in between.
+            let longest = if self.world.happens(if self.narrow { 50 } else { 5 }) { 300 } else { 40 };
+            self.world.sleep(self.world.moment_up_to(longest)).await;
             self.history.load(from, &format!("row:{row}"));
             if !self.plan.read_only && self.world.happens(8) {
                 return Err("the source is down".to_owned());
@@ -327,7 +340,7 @@ impl Stage {
     }
 
     async fn mutate(self: Arc<Self>, process: Cache, who: String) {
-        let row = self.world.below(ROWS);
+        let row = if self.narrow { 0 } else { self.world.below(ROWS) };
         let mode = match self.world.below(3) {
             _ if self.plan.mutant == Some(Mutant::NoInvalidationOnError) => Mode::After,
             _ if self.plan.linearizable || self.plan.mutant.is_none() && self.world.happens(20) => Mode::Linearizable,
@@ -355,7 +368,7 @@ impl Stage {
     }
 
     fn invalidation(&self, process: &Cache, row: Row) -> Invalidation {
-        match self.world.below(3) {
+        match if self.narrow { 0 } else { self.world.below(3) } {
             0 => process.invalidation(&WRITE_KEY).keys(&[&row]),
             1 => process.invalidation(&WRITE_TAG).tags(&[&row]),
             _ => process.invalidation(&WRITE_BROAD).keys(&[&row]),
@@ -467,6 +480,7 @@ fn broken(mutant: Option<Mutant>) -> Broken {
         entry_first: mutant == Some(Mutant::EntryDeletedBeforeLease),
         counter_tokens: mutant == Some(Mutant::CounterTokens),
         repeating_mark_token: mutant == Some(Mutant::PendingTokenRepeats),
+        unsalted_lease: mutant == Some(Mutant::LeaseRevivedByARepeatedRequest),
     }
 }
 

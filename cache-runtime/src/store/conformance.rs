@@ -154,14 +154,18 @@ impl Bench<'_> {
         let seen = self.read(Some(key), &[]).await?.entry.map(|(lease, _)| lease);
         let request = LeaseRequest { key: key.clone(), id, generation: None, life, seen, steal };
         let begun = self.begin(Some(request), &[], LONG).await?;
-        begun.lease.ok_or_else(|| Seen("a lease was asked for, and nothing said of it".into()))
+        spoken_of(begun.lease)
     }
 
     /// Takes a lease that nobody holds.
     async fn won(&self, key: &Name) -> Result<LeaseId, Seen> {
-        let id = lease_id();
-        same("the lease of a key that nobody holds", self.lease(key, id, Steal::Nobodys).await?, LeaseState::Won)?;
-        Ok(id)
+        self.won_for(key, LONG).await
+    }
+
+    async fn won_for(&self, key: &Name, life: Duration) -> Result<LeaseId, Seen> {
+        let asker = new_asker();
+        let state = self.lease_for(key, asker, Steal::Nobodys, life).await?;
+        given("the lease of a key that nobody holds", state, asker)
     }
 
     async fn fill(&self, key: &Name, lease: LeaseId, value: u64) -> Result<bool, Seen> {
@@ -218,8 +222,20 @@ fn pending(what: &str, state: State) -> Result<Token, Seen> {
     }
 }
 
-fn lease_id() -> LeaseId {
-    LeaseId(rand::random())
+fn new_asker() -> LeaseId {
+    LeaseId::asked(rand::random())
+}
+
+fn spoken_of(lease: Option<LeaseState>) -> Result<LeaseState, Seen> {
+    lease.ok_or_else(|| Seen("a lease was asked for, and nothing said of it".into()))
+}
+
+/// The lease that an asker was given.
+fn given(what: &str, state: LeaseState, asker: LeaseId) -> Result<LeaseId, Seen> {
+    match state {
+        LeaseState::Won(id) if id.is_asked_by(asker) => Ok(id),
+        other => Err(Seen(format!("{what}: expected a lease of {asker:?}, saw {other:?}"))),
+    }
 }
 
 fn new_mark(life: Duration) -> Mark {

@@ -105,8 +105,9 @@ impl Model {
     }
 
     pub(crate) fn release(&mut self, now: u64, key: &Name, lease: LeaseId) {
-        if self.holds(now, key, lease) {
-            self.slots.remove(&Slot::Lease(key.clone()));
+        let slot = Slot::Lease(key.clone());
+        if matches!(self.value(now, &slot), Some(Value::Lease { id, .. }) if id.is_asked_by(lease)) {
+            self.slots.remove(&slot);
         }
     }
 
@@ -188,7 +189,7 @@ impl Model {
         let slot = Slot::Lease(request.key.clone());
         match self.value(now, &slot) {
             Some(Value::Marks(marks)) => return LeaseState::Marked { token: marks.token, strict: marks.strict() },
-            Some(&Value::Lease { id, generation }) if id != request.id && !takes(request.steal, id) => {
+            Some(&Value::Lease { id, generation }) if !id.is_asked_by(request.id) && !takes(request.steal, id) => {
                 return LeaseState::Held { id, generation };
             }
             Some(Value::Lease { .. }) => {}
@@ -202,9 +203,10 @@ impl Model {
                 }
             }
         }
-        let value = Value::Lease { id: request.id, generation: request.generation };
+        let id = request.id.given(self.next_salt());
+        let value = Value::Lease { id, generation: request.generation };
         self.put(slot, value, after(now, request.life));
-        LeaseState::Won
+        LeaseState::Won(id)
     }
 
     /// Places or renews a mark; says whether it is new.
@@ -256,6 +258,10 @@ impl Model {
         let token = if self.broken.repeating_mark_token { repeating(&standing) } else { self.next_token(now, &slot) };
         let until = last(&standing);
         self.put(slot, Value::Marks(Marks { token, standing }), until);
+    }
+
+    fn next_salt(&mut self) -> u64 {
+        if self.broken.unsalted_lease { 0 } else { (self.random)() as u64 }
     }
 
     fn next_token(&mut self, now: u64, slot: &Slot) -> Token {
@@ -421,6 +427,13 @@ mod tests {
     async fn a_mark_token_that_repeats_is_found() {
         let laws = laws_broken_by(Broken { repeating_mark_token: true, ..Broken::default() }).await;
         assert!(laws.contains(&"the same marks again have another token"), "{laws:?}");
+    }
+
+    #[tokio::test]
+    async fn a_lease_without_a_half_of_the_stores_is_found() {
+        let laws = laws_broken_by(Broken { unsalted_lease: true, ..Broken::default() }).await;
+        let law = "a request delivered again after a revocation does not revive the first lease";
+        assert!(laws.contains(&law), "{laws:?}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ async fn ends_lease(bench: &Bench<'_>) -> Result<(), Seen> {
 async fn without_lease(bench: &Bench<'_>) -> Result<(), Seen> {
     let (key, free) = (bench.name("key"), bench.name("free"));
     let lease = bench.won(&key).await?;
-    same("with a stranger's", bench.fill(&key, lease_id(), 1).await?, false)?;
+    same("with a stranger's", bench.fill(&key, new_asker(), 1).await?, false)?;
     same("of a free key", bench.fill(&free, lease, 1).await?, false)?;
     same("stored", (bench.entry(&key).await?, bench.entry(&free).await?), (None, None))?;
     same("with its own after all", bench.fill(&key, lease, 2).await?, true)
@@ -46,8 +46,8 @@ async fn after_revocation(bench: &Bench<'_>) -> Result<(), Seen> {
 }
 
 async fn after_expiry(bench: &Bench<'_>) -> Result<(), Seen> {
-    let (key, lease) = (bench.name("key"), lease_id());
-    same("the lease", bench.lease_for(&key, lease, Steal::Nobodys, SHORT).await?, LeaseState::Won)?;
+    let key = bench.name("key");
+    let lease = bench.won_for(&key, SHORT).await?;
     bench.later().await;
     same("the fill", bench.fill(&key, lease, 1).await?, false)?;
     same("stored", bench.entry(&key).await?, None)

@@ -40,9 +40,9 @@ async fn takes_all(bench: &Bench<'_>) -> Result<(), Seen> {
 
 async fn keeps_leases_out(bench: &Bench<'_>) -> Result<(), Seen> {
     let key = bench.name("key");
-    let (mark, lease) = (new_mark(LONG), lease_id());
+    let (mark, lease) = (new_mark(LONG), new_asker());
     bench.mark(&keys(&[&key]), mark).await?;
-    for steal in [Steal::Nobodys, Steal::From(lease_id()), Steal::From(LeaseId(mark.id.0)), Steal::Anybodys] {
+    for steal in [Steal::Nobodys, Steal::From(new_asker()), Steal::From(LeaseId(mark.id.0)), Steal::Anybodys] {
         match bench.lease(&key, lease, steal).await? {
             LeaseState::Marked { strict: false, .. } => {}
             other => return Err(Seen(format!("{steal:?}: expected a mark, saw {other:?}"))),
@@ -93,7 +93,7 @@ async fn same_marks_again(bench: &Bench<'_>) -> Result<(), Seen> {
     let mut seen = Vec::new();
     for _ in 0..4 {
         bench.mark(&targets, mark).await?;
-        match bench.lease(&key, lease_id(), Steal::Nobodys).await? {
+        match bench.lease(&key, new_asker(), Steal::Nobodys).await? {
             LeaseState::Marked { token, .. } if !seen.contains(&token) => seen.push(token),
             other => return Err(Seen(format!("a new mark's token after {seen:?}: saw {other:?}"))),
         }
@@ -107,11 +107,11 @@ async fn renewal_keeps(bench: &Bench<'_>) -> Result<(), Seen> {
     let targets = Targets { keys: vec![key.clone()], tags: tags(&[&tag]).tags };
     bench.mark(&targets, mark).await?;
     let before = pending("marked", bench.state(&tag).await?)?;
-    let lease = bench.lease(&key, lease_id(), Steal::Nobodys).await?;
+    let lease = bench.lease(&key, new_asker(), Steal::Nobodys).await?;
     bench.mark(&targets, Mark { renew: true, life: LONG, ..mark }).await?;
     bench.later().await;
     same("renewed", pending("renewed", bench.state(&tag).await?)?, before)?;
-    same("the key", bench.lease(&key, lease_id(), Steal::Nobodys).await?, lease)?;
+    same("the key", bench.lease(&key, new_asker(), Steal::Nobodys).await?, lease)?;
     bench.mark(&targets, Mark { renew: true, life: SHORT, ..mark }).await?;
     bench.later().await;
     same("renewed for less", pending("renewed for less", bench.state(&tag).await?)?, before)
@@ -139,7 +139,7 @@ async fn strict_while_it_stands(bench: &Bench<'_>) -> Result<(), Seen> {
     for (mark, expected) in [(loose, false), (strict, true), (new_mark(LONG), true)] {
         bench.mark(&targets, mark).await?;
         same("the tag is strict", is_strict(bench.create(&tag).await?), Some(expected))?;
-        let lease = bench.lease(&key, lease_id(), Steal::Nobodys).await?;
+        let lease = bench.lease(&key, new_asker(), Steal::Nobodys).await?;
         same("the key is strict", matches!(lease, LeaseState::Marked { strict: true, .. }), expected)?;
     }
     let register = Register::Key(key.clone());
@@ -164,7 +164,7 @@ async fn leaves_others(bench: &Bench<'_>) -> Result<(), Seen> {
         bench.revoke(&targets, ended).await?;
         let after = pending("revoked", bench.state(&tag).await?)?;
         differ("before and after a revocation", before, after)?;
-        let lease = bench.lease(&key, lease_id(), Steal::Nobodys).await?;
+        let lease = bench.lease(&key, new_asker(), Steal::Nobodys).await?;
         same("the key is marked", matches!(lease, LeaseState::Marked { .. }), true)?;
         before = after;
     }
@@ -272,6 +272,6 @@ async fn very_many(bench: &Bench<'_>) -> Result<(), Seen> {
     let after = bench.state(&tag).await?;
     same("whether those ended that no list held", is_strict(after).is_some(), true)?;
     differ("the tokens of the last mark and the last revocation", before, after)?;
-    let lease = bench.lease(&key, lease_id(), Steal::Anybodys).await?;
+    let lease = bench.lease(&key, new_asker(), Steal::Anybodys).await?;
     same("whether the key is marked", matches!(lease, LeaseState::Marked { .. }), true)
 }

@@ -14,6 +14,8 @@ pub(crate) struct Broken {
     pub(crate) counter_tokens: bool,
     /// The token of marks is a hash of who is running, so it returns when the same ones run again.
     pub(crate) repeating_mark_token: bool,
+    /// The store adds nothing of its own to a lease, so a request that is delivered again is given the same one.
+    pub(crate) unsalted_lease: bool,
 }
 
 /// A token that returns when the same ones run again, for [`Broken::repeating_mark_token`].

@@ -45,7 +45,7 @@ pub(super) fn lease(keys: &Keys, request: &LeaseRequest) -> Cmd {
         Steal::Anybodys => "*".into(),
     };
     let mut call = Script::Lease.call(&[keys.lease(&request.key), keys.entry(&request.key)]);
-    call.arg(digits(request.id.0)).arg(request.generation.map_or_else(String::new, generation_digits));
+    call.arg(asker_digits(request.id)).arg(request.generation.map_or_else(String::new, generation_digits));
     call.arg(millis(request.life)).arg(steal).arg(request.seen.map_or_else(String::new, |id| digits(id.0)));
     call
 }
@@ -58,7 +58,7 @@ pub(super) fn renew(keys: &Keys, key: &Name, lease: LeaseId, generation: Generat
 
 pub(super) fn release(keys: &Keys, key: &Name, lease: LeaseId) -> Cmd {
     let mut call = Script::Release.call(&[keys.lease(key)]);
-    call.arg(digits(lease.0));
+    call.arg(asker_digits(lease));
     call
 }
 
@@ -136,11 +136,12 @@ pub(super) fn state(value: &Value) -> State {
 /// The reply to [`lease`].
 pub(super) fn lease_state(reply: &Value) -> Result<LeaseState, StoreError> {
     match reply {
-        Value::Int(1) => Ok(LeaseState::Won),
         Value::Int(2) => Ok(LeaseState::Changed),
-        Value::BulkString(held) => match text::lease(held).ok_or_else(odd)? {
-            text::Lease::Held { id, generation } => Ok(LeaseState::Held { id, generation }),
-            text::Lease::Marked { token, strict } => Ok(LeaseState::Marked { token, strict }),
+        Value::BulkString(text) => match (text::given(text), text::lease(text)) {
+            (Some(id), _) => Ok(LeaseState::Won(id)),
+            (None, Some(text::Lease::Held { id, generation })) => Ok(LeaseState::Held { id, generation }),
+            (None, Some(text::Lease::Marked { token, strict })) => Ok(LeaseState::Marked { token, strict }),
+            (None, None) => Err(odd()),
         },
         _ => Err(odd()),
     }
@@ -165,6 +166,10 @@ fn chance() -> String {
 
 fn digits(id: u128) -> String {
     format!("{id:032x}")
+}
+
+fn asker_digits(id: LeaseId) -> String {
+    format!("{:016x}", id.asker())
 }
 
 fn generation_digits(generation: Generation) -> String {

@@ -72,21 +72,19 @@ fn mark(id: u128) -> Mark {
     Mark { id: MarkId(id), life: LONG, strict: false, renew: false }
 }
 
+fn asker(id: u128) -> LeaseId {
+    LeaseId::asked(id << 64)
+}
+
 fn begin(key: &str, id: u128, tags: &[&str]) -> Begin {
-    let lease = LeaseRequest {
-        key: name(key),
-        id: LeaseId(id),
-        generation: None,
-        life: LONG,
-        seen: None,
-        steal: Steal::Nobodys,
-    };
+    let lease =
+        LeaseRequest { key: name(key), id: asker(id), generation: None, life: LONG, seen: None, steal: Steal::Nobodys };
     Begin { lease: Some(lease), registers: tags.iter().map(|text| tag(text)).collect(), token_life: LONG }
 }
 
-fn fill(key: &str, id: u128, text: &'static str) -> Fill {
+fn fill(key: &str, lease: LeaseId, text: &'static str) -> Fill {
     let blob = Blob::Bytes(Bytes::from_static(text.as_bytes()));
-    Fill { key: name(key), lease: LeaseId(id), blob, life: LONG, touch: vec![tag("a")], token_life: LONG }
+    Fill { key: name(key), lease, blob, life: LONG, touch: vec![tag("a")], token_life: LONG }
 }
 
 /// The entry and the states of `read`.
@@ -102,17 +100,25 @@ async fn seen(store: &Redis, read: Read) -> (Option<Bytes>, Vec<State>) {
 /// Begins and fills as a load does.
 async fn load(store: &Redis, key: &str, id: u128, tags: &[&str], text: &'static str) -> bool {
     let begun = store.begin(begin(key, id, tags)).await.unwrap();
-    begun.lease == Some(LeaseState::Won) && store.fill(fill(key, id, text)).await.unwrap()
+    let Some(LeaseState::Won(lease)) = begun.lease else { return false };
+    store.fill(fill(key, lease, text)).await.unwrap()
+}
+
+/// The lease of a key that nobody holds.
+async fn won(store: &Redis, begin: Begin) -> (LeaseId, Vec<State>) {
+    let begun = store.begin(begin).await.unwrap();
+    let Some(LeaseState::Won(lease)) = begun.lease else { panic!("{begun:?}") };
+    (lease, begun.states)
 }
 
 /// Every operation there is, with how long it took and whether it failed.
 async fn every_operation(store: &Redis) -> Vec<(&'static str, Duration, Option<StoreError>)> {
     let mut seen = Vec::new();
-    let (key, lease) = (name("k"), LeaseId(1));
+    let (key, lease) = (name("k"), asker(1));
     timed(&mut seen, "read", store.read(vec![read_of("k", &["a"])])).await;
     timed(&mut seen, "begin", store.begin(begin("k", 1, &["a"]))).await;
     timed(&mut seen, "renew", store.renew(key.clone(), lease, Generation(1), LONG)).await;
-    timed(&mut seen, "fill", store.fill(fill("k", 1, "v"))).await;
+    timed(&mut seen, "fill", store.fill(fill("k", lease, "v"))).await;
     timed(&mut seen, "release", store.release(key, lease)).await;
     timed(&mut seen, "mark", store.mark(targets(&["k"], &["a"]), mark(1))).await;
     timed(&mut seen, "revoke", store.revoke(targets(&["k"], &["a"]), Some(MarkId(1)))).await;

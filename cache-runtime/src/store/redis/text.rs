@@ -43,6 +43,12 @@ pub(super) fn state(text: &[u8]) -> State {
     mark(text).map_or(State::Absent, |(token, strict)| State::Pending { token, strict })
 }
 
+/// The lease that the script says it gave: `w<32 hex>`, which no slot holds.
+pub(super) fn given(text: &[u8]) -> Option<LeaseId> {
+    let id = text.strip_prefix(b"w").filter(|id| id.len() == ID)?;
+    hexadecimal(id).map(LeaseId)
+}
+
 /// What a lease slot holds, or `None` if that is nothing.
 pub(super) fn lease(text: &[u8]) -> Option<Lease> {
     if let Some((token, strict)) = mark(text) {
@@ -135,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_that_was_given_is_told_from_one_that_is_held() {
+        let id = LeaseId(u128::from_str_radix(HEX, 16).unwrap());
+        assert_eq!(given(format!("w{HEX}").as_bytes()), Some(id));
+        for text in [format!("l{HEX}:"), format!("w{HEX}:"), format!("w+{}", &HEX[1..]), format!("w{}", &HEX[1..])] {
+            assert_eq!(given(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_nothing() {
         let odd = [
             String::new(),
@@ -157,6 +172,7 @@ mod tests {
             format!("l{HEX}"),
             format!("l{HEX}:1"),
             format!("l+{}:", &HEX[1..]),
+            format!("w{HEX}"),
         ];
         for text in odd {
             assert_eq!(state(text.as_bytes()), State::Absent, "{text}");

@@ -1,6 +1,6 @@
 -- What a slot may hold, as text:
 --   t<32 hex>-<sec>-<usec>                                      a token
---   l<32 hex>:<16 hex or nothing>                               a lease and the generation its load captured
+--   l<32 hex>:<16 hex or nothing>                               a lease (the asker's half, then the server's) and the generation its load captured
 --   !<32 hex>-<sec>-<usec>;<32 hex or *>,<o or s>,<ms>;...      a mark: its token, then who is running, how (s is strict), and until when
 -- Anything else is foreign, and counts as nothing.
 
@@ -18,6 +18,16 @@ end
 local function holder(value)
   local id, generation = string.match(value or '', '^l(' .. HEX32 .. '):(%x*)$')
   if id and (#generation == 0 or #generation == 16) then return id end
+end
+
+local function asker(id)
+  return id and string.sub(id, 1, 16)
+end
+
+-- The server's half of a lease: a request that is delivered again is given another one.
+local function salt()
+  local time = redis.call('TIME')
+  return string.format('%08x%08x', tonumber(time[1]), tonumber(time[2]))
 end
 
 -- Bytes of chance from the client, and the server's time: a creation that is delivered again makes another token.

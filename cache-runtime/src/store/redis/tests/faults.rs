@@ -121,11 +121,11 @@ async fn an_emptied_server_is_a_miss() {
     let store = patient(&server);
     assert!(load(&store, "k", 1, &["a"], "v").await);
     let (_, before) = seen(&store, read_of("k", &["a"])).await;
-    let begun = store.begin(begin("other", 2, &["a"])).await.unwrap();
-    assert_eq!(begun.states, before);
+    let (lease, states) = won(&store, begin("other", 2, &["a"])).await;
+    assert_eq!(states, before);
     server.command(&["FLUSHALL"]).unwrap();
     assert_eq!(seen(&store, read_of("k", &["a"])).await, (None, vec![State::Absent]));
-    assert!(!store.fill(fill("other", 2, "old")).await.unwrap());
+    assert!(!store.fill(fill("other", lease, "old")).await.unwrap());
     assert!(load(&store, "k", 3, &["a"], "v").await);
     assert_ne!(seen(&store, read_of("k", &["a"])).await.1, before);
 }
@@ -136,11 +136,11 @@ async fn a_full_server_still_invalidates() {
     let store = patient(&server);
     assert!(load(&store, "k", 1, &["a"], "v").await);
     assert!(load(&store, "other", 1, &["b"], "v").await);
-    store.begin(begin("third", 2, &[])).await.unwrap();
+    let (lease, _) = won(&store, begin("third", 2, &[])).await;
     store.mark(targets(&["marked"], &["marked"]), mark(1)).await.unwrap();
     server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
 
-    assert!(matches!(store.fill(fill("third", 2, "v")).await, Err(StoreError::Refused(_))));
+    assert!(matches!(store.fill(fill("third", lease, "v")).await, Err(StoreError::Refused(_))));
     assert!(matches!(store.begin(begin("new", 3, &["new"])).await, Err(StoreError::Refused(_))));
     assert!(seen(&store, read_of("k", &["a"])).await.0.is_some());
 
@@ -156,7 +156,7 @@ async fn a_full_server_still_invalidates() {
     assert_eq!(seen(&store, read_of("marked", &["marked"])).await, (None, vec![State::Absent]));
 
     server.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
-    assert!(!store.fill(fill("third", 2, "old")).await.unwrap());
+    assert!(!store.fill(fill("third", lease, "old")).await.unwrap());
     assert!(load(&store, "k", 4, &["a"], "v").await);
 }
 

@@ -12,16 +12,15 @@ async fn counts_as_nothing(store: &Redis, server: &Server, put: impl Fn(&str)) {
     }
     let (_, states) = seen(store, Read { entry: Some(name("k")), registers: registers.clone() }).await;
     assert_eq!(states, [State::Absent, State::Absent]);
-    assert!(!store.renew(name("k"), LeaseId(1), Generation(1), LONG).await.unwrap());
-    assert!(!store.fill(fill("k", 1, "v")).await.unwrap());
-    store.release(name("k"), LeaseId(1)).await.unwrap();
+    assert!(!store.renew(name("k"), asker(1), Generation(1), LONG).await.unwrap());
+    assert!(!store.fill(fill("k", asker(1), "v")).await.unwrap());
+    store.release(name("k"), asker(1)).await.unwrap();
 
-    let begun = store.begin(Begin { registers: registers.clone(), ..begin("k", 1, &[]) }).await.unwrap();
-    assert_eq!(begun.lease, Some(LeaseState::Won));
-    assert!(begun.states.iter().all(|state| matches!(state, State::Token(_))), "{:?}", begun.states);
-    assert!(store.fill(fill("k", 1, "v")).await.unwrap());
+    let (lease, states) = won(store, Begin { registers: registers.clone(), ..begin("k", 1, &[]) }).await;
+    assert!(states.iter().all(|state| matches!(state, State::Token(_))), "{states:?}");
+    assert!(store.fill(fill("k", lease, "v")).await.unwrap());
     let read = Read { entry: Some(name("k")), registers };
-    assert_eq!(seen(store, read).await, (Some(Bytes::from_static(b"v")), begun.states));
+    assert_eq!(seen(store, read).await, (Some(Bytes::from_static(b"v")), states));
 
     for slot in SLOTS {
         put(slot);

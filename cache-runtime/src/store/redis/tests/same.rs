@@ -10,14 +10,17 @@ use super::*;
 use crate::store::model::Model;
 use crate::token::Token;
 
-/// Tokens of one store by the order in which they were first seen.
+/// Tokens of one store by the order in which they were first seen, and leases by that in which they were given.
 #[derive(Default)]
-struct Seen(HashMap<Token, usize>);
+struct Seen {
+    tokens: HashMap<Token, usize>,
+    leases: Vec<LeaseId>,
+}
 
 impl Seen {
     fn token(&mut self, token: Token) -> usize {
-        let next = self.0.len();
-        *self.0.entry(token).or_insert(next)
+        let next = self.tokens.len();
+        *self.tokens.entry(token).or_insert(next)
     }
 
     fn states(&mut self, states: &[State]) -> String {
@@ -35,12 +38,51 @@ impl Seen {
     fn lease(&mut self, lease: Option<LeaseState>) -> String {
         match lease {
             Some(LeaseState::Marked { token, strict }) => format!("marked {} {strict}", self.token(token)),
+            Some(LeaseState::Won(id)) => {
+                self.leases.push(id);
+                format!("won {}", self.place_of(id))
+            }
+            Some(LeaseState::Held { id, generation }) => format!("held {} {generation:?}", self.place_of(id)),
             other => format!("{other:?}"),
         }
     }
+
+    fn entry(&self, entry: Option<(LeaseId, Blob)>) -> String {
+        match entry {
+            Some((lease, Blob::Bytes(bytes))) => format!("{bytes:?} of {}", self.place_of(lease)),
+            Some((_, Blob::Value(_))) => panic!("a value that is not encoded"),
+            None => "nothing".to_owned(),
+        }
+    }
+
+    fn place_of(&self, lease: LeaseId) -> usize {
+        self.leases.iter().position(|&given| given == lease).unwrap()
+    }
+
+    /// The lease that was given so many leases ago, or one that never was.
+    fn lease_ago(&self, LeaseId(ago): LeaseId) -> LeaseId {
+        self.leases.iter().rev().nth(ago as usize).copied().unwrap_or(asker(99))
+    }
+
+    /// The same with the leases of this store.
+    fn with_leases(&self, mut asked: Asked) -> Asked {
+        match &mut asked {
+            Asked::Renew(_, lease, _) | Asked::Release(_, lease) | Asked::Fill(Fill { lease, .. }) => {
+                *lease = self.lease_ago(*lease);
+            }
+            Asked::Begin(Begin { lease: Some(request), .. }) => {
+                request.seen = request.seen.map(|lease| self.lease_ago(lease));
+                if let Steal::From(lease) = &mut request.steal {
+                    *lease = self.lease_ago(*lease);
+                }
+            }
+            _ => {}
+        }
+        asked
+    }
 }
 
-/// One thing to ask, on few enough names that they meet.
+/// One thing to ask, on few enough names that they meet. A lease is said by how many were given since, but for who asks for one.
 #[derive(Clone, Debug)]
 enum Asked {
     Read(Read),
@@ -55,7 +97,7 @@ enum Asked {
 fn any(random: &mut StdRng) -> Asked {
     let one_of = |random: &mut StdRng, kind: &str| name(&format!("{kind}{}", random.random_range(0..2)));
     let key = one_of(random, "k");
-    let lease = LeaseId(random.random_range(1..4));
+    let lease = LeaseId(random.random_range(0..3));
     let id = MarkId(random.random_range(1..4));
     let registers = vec![Register::Tag(one_of(random, "t")), Register::Key(one_of(random, "k"))];
     let targets = match random.random_range(0..3) {
@@ -66,11 +108,12 @@ fn any(random: &mut StdRng) -> Asked {
     match random.random_range(0..10) {
         0 | 1 => Asked::Read(Read { entry: Some(key), registers }),
         2 | 3 => {
-            let steal = [Steal::Nobodys, Steal::From(LeaseId(random.random_range(1..4))), Steal::Anybodys]
+            let steal = [Steal::Nobodys, Steal::From(LeaseId(random.random_range(0..3))), Steal::Anybodys]
                 [random.random_range(0..3)];
             let generation = random.random::<bool>().then(|| Generation(random.random_range(0..3)));
-            let seen = random.random::<bool>().then(|| LeaseId(random.random_range(1..4)));
-            let request = LeaseRequest { key, id: lease, generation, life: LONG, seen, steal };
+            let seen = random.random::<bool>().then(|| LeaseId(random.random_range(0..3)));
+            let request =
+                LeaseRequest { key, id: asker(random.random_range(1..4)), generation, life: LONG, seen, steal };
             Asked::Begin(Begin { lease: random.random::<bool>().then_some(request), registers, token_life: LONG })
         }
         4 => Asked::Renew(key, lease, Generation(random.random_range(0..3))),
@@ -88,10 +131,10 @@ fn any(random: &mut StdRng) -> Asked {
 }
 
 fn ask_model(model: &mut Model, seen: &mut Seen, asked: Asked) -> String {
-    match asked {
+    match seen.with_leases(asked) {
         Asked::Read(read) => {
             let reading = model.read(0, &read);
-            format!("{:?} {}", reading.entry.map(text), seen.states(&reading.states))
+            format!("{} {}", seen.entry(reading.entry), seen.states(&reading.states))
         }
         Asked::Begin(begin) => {
             let begun = model.begin(0, &begin);
@@ -106,10 +149,10 @@ fn ask_model(model: &mut Model, seen: &mut Seen, asked: Asked) -> String {
 }
 
 async fn ask_redis(store: &Redis, seen: &mut Seen, asked: Asked) -> String {
-    match asked {
+    match seen.with_leases(asked) {
         Asked::Read(read) => {
             let reading = store.read(vec![read]).await.unwrap().pop().unwrap();
-            format!("{:?} {}", reading.entry.map(text), seen.states(&reading.states))
+            format!("{} {}", seen.entry(reading.entry), seen.states(&reading.states))
         }
         Asked::Begin(begin) => {
             let begun = store.begin(begin).await.unwrap();
@@ -120,13 +163,6 @@ async fn ask_redis(store: &Redis, seen: &mut Seen, asked: Asked) -> String {
         Asked::Fill(fill) => store.fill(fill).await.unwrap().to_string(),
         Asked::Mark(targets, mark) => format!("{:?}", store.mark(targets, mark).await.unwrap()),
         Asked::Revoke(targets, ended) => format!("{:?}", store.revoke(targets, ended).await.unwrap()),
-    }
-}
-
-fn text((lease, blob): (LeaseId, Blob)) -> (LeaseId, Bytes) {
-    match blob {
-        Blob::Bytes(bytes) => (lease, bytes),
-        Blob::Value(_) => panic!("a value that is not encoded"),
     }
 }
 

@@ -75,13 +75,13 @@ async fn operations_are_scripts_by_hash_and_never_a_transaction() {
 async fn what_is_stored_expires_and_can_be_read_by_eye() {
     let server = Server::start();
     let store = patient(&server);
-    let begun = store.begin(begin("user:7", 0xab, &["users"])).await.unwrap();
-    assert_eq!(begun.lease, Some(LeaseState::Won));
-    assert_eq!(server.command(&["GET", "test:l:{user:7}"]).unwrap(), format!("l{:032x}:", 0xab));
-    assert!(store.fill(fill("user:7", 0xab, "{\"id\":7}")).await.unwrap());
+    let (lease, _) = won(&store, begin("user:7", 0xab, &["users"])).await;
+    assert!(lease.is_asked_by(asker(0xab)) && lease != asker(0xab), "{lease:?}");
+    assert_eq!(server.command(&["GET", "test:l:{user:7}"]).unwrap(), format!("l{:032x}:", lease.0));
+    assert!(store.fill(fill("user:7", lease, "{\"id\":7}")).await.unwrap());
     store.mark(targets(&["user:8"], &[]), Mark { strict: true, ..mark(0xcd) }).await.unwrap();
     let entry = server.command(&["GET", "test:e:{user:7}"]).unwrap();
-    assert_eq!(entry, format!("{:032x}{}", 0xab, "{\"id\":7}"));
+    assert_eq!(entry, format!("{:032x}{}", lease.0, "{\"id\":7}"));
     assert!(server.command(&["GET", "test:l:{user:8}"]).unwrap().contains(&format!(";{:032x},s,", 0xcd)));
     let slots = server.command(&["KEYS", "*"]).unwrap();
     let mut slots: Vec<&str> = slots.lines().collect();
@@ -103,8 +103,7 @@ async fn lives_that_redis_cannot_hold_are_cut() {
         store.mark(targets(&["k"], &["b"]), Mark { life, ..mark(1) }).await.unwrap();
         store.mark(targets(&["k"], &["b"]), Mark { life, renew: true, ..mark(1) }).await.unwrap();
         store.revoke(targets(&["k"], &["a", "b"]), Some(MarkId(1))).await.unwrap();
-        let begun = store.begin(begin("k", 1, &[])).await.unwrap();
-        assert_eq!(begun.lease, Some(LeaseState::Won));
-        assert!(store.fill(Fill { life, token_life: life, ..fill("k", 1, "v") }).await.unwrap());
+        let (lease, _) = won(&store, begin("k", 1, &[])).await;
+        assert!(store.fill(Fill { life, token_life: life, ..fill("k", lease, "v") }).await.unwrap());
     }
 }

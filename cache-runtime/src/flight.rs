@@ -66,11 +66,13 @@ pub(crate) enum Slot {
 
 /// All flights of a cache. `R` is the right that a leader may hold, `L` what a load lands with.
 pub(crate) struct Flights<R, L: Clone> {
-    shards: [Mutex<HashMap<FlightKey, Arc<Flight<R, L>>>>; SHARDS],
+    shards: [Shard<R, L>; SHARDS],
     ticks: AtomicU64,
     /// Joins whatever flies, as a negative control of the simulation.
     pub(crate) join_by_key_alone: bool,
 }
+
+type Shard<R, L> = Mutex<HashMap<FlightKey, Arc<Flight<R, L>>>>;
 
 const SHARDS: usize = 16;
 
@@ -213,7 +215,7 @@ impl<R, L: Clone> Flights<R, L> {
         }
     }
 
-    fn shard(&self, key: &FlightKey) -> &Mutex<HashMap<FlightKey, Arc<Flight<R, L>>>> {
+    fn shard(&self, key: &FlightKey) -> &Shard<R, L> {
         let hash = xxhash_rust::xxh3::xxh3_64(key.name.as_str().as_bytes());
         &self.shards[hash as usize % SHARDS]
     }

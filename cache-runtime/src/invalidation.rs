@@ -537,10 +537,10 @@ impl Drop for Enlisted {
 
 /// Invalidates `targets`: at the end of the transaction that this task is inside of, or at once.
 pub(crate) async fn invalidate(core: &Arc<Core>, site: &'static Site, targets: Targets) -> Delivery {
-    if let Some(deferral) = Context::current().deferral {
-        if deferral.enlist(core, site, targets.clone(), (Mode::Guarded, None)).await {
-            return Delivery::Deferred;
-        }
+    if let Some(deferral) = Context::current().deferral
+        && deferral.enlist(core, site, targets.clone(), (Mode::Guarded, None)).await
+    {
+        return Delivery::Deferred;
     }
     deliver(core, site, targets, None).await
 }

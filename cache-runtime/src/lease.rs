@@ -12,6 +12,39 @@ use crate::token::Dependency;
 use crate::token::Generation;
 use crate::token::LeaseId;
 
+/// A lease that was asked for. If the answer is not taken, because there was none or nobody waits for it any more, it is given up: it would keep others waiting.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    core: Arc<Core>,
+    key: Name,
+    id: LeaseId,
+    answered: bool,
+}
+
+impl Asked {
+    pub(crate) fn new(core: &Arc<Core>, key: Name) -> Self {
+        let id = LeaseId::asked(core.host.random());
+        Self { core: core.clone(), key, id, answered: false }
+    }
+
+    pub(crate) fn id(&self) -> LeaseId {
+        self.id
+    }
+
+    /// The answer is taken.
+    pub(crate) fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !self.answered {
+            release(&self.core, &self.key, self.id);
+        }
+    }
+}
+
 /// A lease that is held, and everything that was captured with it.
 ///
 /// Dropping it gives the lease up. It may change hands: what was captured was captured before any load under it.
@@ -50,11 +83,15 @@ impl Right {
 impl Drop for Right {
     fn drop(&mut self) {
         if !self.ended {
-            let (core, key, lease) = (self.core.clone(), self.key.clone(), self.lease);
-            // If it cannot be given up now it expires by itself.
-            self.core.finish(Box::pin(async move { drop(core.store.release(key, lease).await) }));
+            release(&self.core, &self.key, self.lease);
         }
     }
+}
+
+/// Gives a lease up, off the caller's path. If that does not succeed it expires by itself.
+fn release(core: &Arc<Core>, key: &Name, lease: LeaseId) {
+    let (of, key) = (core.clone(), key.clone());
+    core.finish(Box::pin(async move { drop(of.store.release(key, lease).await) }));
 }
 
 /// How long a lease is taken for: in process, where it dies with its holder, for as long as a load may last.

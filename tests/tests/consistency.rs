@@ -124,6 +124,7 @@ async fn drop_reads_for_a_while(database: Arc<Database>) {
         let limit = Duration::from_micros(turn % 900);
         // Whether it was dropped or not is all the same.
         let _ = tokio::time::timeout(limit, all(&database)).await;
+        tokio::task::yield_now().await;
     }
 }
 
@@ -155,7 +156,8 @@ async fn promises_hold(caches: Vec<Cache>, writes: u64, meanwhile: impl Future<O
         sum
     });
     let total = total.unwrap();
-    assert!(total.hits > 100 && total.applied > writes / 2 && total.fills > 0, "nothing was tried: {total:?}");
+    let tried = total.hits > 10 && total.joined > 10 && total.fills > 10 && total.applied > writes / 2;
+    assert!(tried, "nothing was tried: {total:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -200,7 +202,7 @@ async fn promises_hold_on_a_redis_that_forgets_and_hangs_up() {
                     _ => server.command(&["DEL", "cache:e:{all}", "cache:t:{row:2}", "cache:l:{row:2}"]),
                 })
                 .await;
-                tokio::time::sleep(Duration::from_millis(15)).await;
+                tokio::time::sleep(Duration::from_millis(40)).await;
             }
         }
     };

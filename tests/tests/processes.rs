@@ -1,8 +1,10 @@
 //! Several processes on one Redis: the test starts itself again as the others.
 
 use std::env;
+use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::Write as _;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
@@ -21,18 +23,23 @@ static LOADS: AtomicUsize = AtomicUsize::new(0);
 #[cached(ttl = "5m", key = "slow:{id}")]
 async fn slow(id: u64) -> u64 {
     LOADS.fetch_add(1, Ordering::SeqCst);
-    println!("\nloading");
+    say("loading");
     tokio::time::sleep(Duration::from_millis(300)).await;
     id
 }
 
 #[cached(ttl = "5m", key = "endless:{id}", skip(ends))]
 async fn endless(id: u64, ends: bool) -> u64 {
-    println!("\nloading");
+    say("loading");
     if !ends {
         std::future::pending::<()>().await;
     }
     id
+}
+
+/// Tells the process that reads our output, on a line of its own.
+fn say(word: &str) {
+    writeln!(io::stdout(), "\n{word}").unwrap();
 }
 
 async fn connected(url: &str) -> Cache {
@@ -65,7 +72,6 @@ async fn a_thousand_callers() {
     while let Some(value) = callers.join_next().await {
         assert_eq!(value.unwrap(), 7);
     }
-    println!("\nserved");
 }
 
 #[tokio::test]

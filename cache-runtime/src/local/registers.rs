@@ -272,6 +272,7 @@ impl Shard {
     }
 
     pub(crate) fn mark(&mut self, register: &Register, mark: Mark, now: Moment) {
+        self.make_room(now);
         match register {
             Register::Tag(tag) => self.tags.entry(tag.clone()).or_insert_with(Marked::new).place(mark, now),
             Register::Key(key) => {
@@ -294,6 +295,9 @@ impl Shard {
             Register::Tag(tag) => {
                 let Some(marked) = self.tags.get_mut(tag) else { return };
                 marked.revoke(ended, now);
+                if marked.is_idle(now) {
+                    self.tags.remove(tag);
+                }
             }
             Register::Key(name) => {
                 let Some(key) = self.keys.get_mut(name) else { return };

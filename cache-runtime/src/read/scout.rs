@@ -2,6 +2,7 @@
 
 use crate::flight::Evidence;
 use crate::flight::Slot;
+use crate::lease::Asked;
 use crate::lease::Right;
 use crate::lease::lease_life;
 use crate::read::Caller;
@@ -59,15 +60,16 @@ impl Caller<'_> {
     }
 
     pub(super) async fn scout(&self, missed: &Missed, steal: Steal) -> Scouted {
-        let id = LeaseId::asked(self.core.host.random());
+        let asked = Asked::new(self.core, self.request.key.clone());
         let before = self.tokens(&missed.states);
-        match self.core.store.begin(self.begin(missed, id, before.as_deref(), steal)).await {
-            Ok(begun) => self.weigh(missed, before.as_deref(), begun),
+        match self.core.store.begin(self.begin(missed, asked.id(), before.as_deref(), steal)).await {
+            Ok(begun) => {
+                let scouted = self.weigh(missed, before.as_deref(), begun);
+                asked.answered();
+                scouted
+            }
             Err(error) => {
                 self.counters.store_failures.add();
-                // It may have been taken all the same, and would keep others waiting.
-                let (core, key) = (self.core.clone(), self.request.key.clone());
-                self.core.finish(Box::pin(async move { drop(core.store.release(key, id).await) }));
                 tracing::debug!(function = self.request.site.function(), %error, "the store did not give a lease");
                 Scouted::BLIND
             }

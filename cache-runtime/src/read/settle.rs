@@ -161,14 +161,12 @@ async fn store(core: &Arc<Core>, request: &Request, fill: Fill, right: Right) ->
             tracing::debug!(function = request.site.function(), %error, "an entry was not stored");
         }
     }
-    match filled {
-        Ok(stored) => {
-            right.spend();
-            stored
-        }
-        // Whether the lease is still there is not known; dropping the right gives it up.
-        Err(_) => false,
+    let stored = filled == Ok(true);
+    if stored {
+        right.spend();
     }
+    // Otherwise whether a lease is still there is not known, and dropping the right gives it up.
+    stored
 }
 
 /// The fill, if the value may and can be stored.

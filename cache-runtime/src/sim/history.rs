@@ -103,6 +103,7 @@ impl History {
     pub fn violations(&self, linearizable: bool) -> Vec<Violation> {
         let mut events = lock(&self.events).clone();
         events.sort_by_key(|event| event.till);
+        let commits = Commits::new(&events);
         let mut floor = Floor::default();
         let mut violations = Vec::new();
         let mut reads: Vec<&Event> = events.iter().filter(|event| matches!(event.what, What::Read { .. })).collect();
@@ -118,7 +119,7 @@ impl History {
                 if number < least {
                     violations.push(Violation(format!("{who} began at {} and was given commit {number} of row {row}, after commit {least} was in force", read.from)));
                 }
-                let most = committed_before(&events, row, read.till);
+                let most = commits.before(row, read.till);
                 if number > most {
                     violations.push(Violation(format!(
                         "{who} was given commit {number} of row {row}, of which there were {most}"
@@ -171,12 +172,34 @@ impl Floor {
     }
 }
 
-fn committed_before(events: &[Event], row: Row, till: u64) -> u64 {
-    let commit = |event: &Event| match event.what {
-        What::Commit { row: of, number } if of == row && event.from < till => Some(number),
-        _ => None,
-    };
-    events.iter().filter_map(commit).max().unwrap_or(0)
+/// The commits of each row by the moment they began, each with the highest number so far.
+struct Commits(BTreeMap<Row, Vec<(u64, u64)>>);
+
+impl Commits {
+    fn new(events: &[Event]) -> Self {
+        let mut rows = BTreeMap::<Row, Vec<(u64, u64)>>::new();
+        for event in events {
+            if let What::Commit { row, number } = event.what {
+                rows.entry(row).or_default().push((event.from, number));
+            }
+        }
+        for commits in rows.values_mut() {
+            commits.sort_unstable();
+            let mut highest = 0;
+            for (_, number) in commits {
+                highest = highest.max(*number);
+                *number = highest;
+            }
+        }
+        Self(rows)
+    }
+
+    /// The highest number of those that began before `till`.
+    fn before(&self, row: Row, till: u64) -> u64 {
+        let commits = self.0.get(&row).map(Vec::as_slice).unwrap_or_default();
+        let began = commits.partition_point(|(from, _)| *from < till);
+        commits[..began].last().map_or(0, |(_, number)| *number)
+    }
 }
 
 /// One line for each event, in the order in which they ended.

@@ -68,11 +68,6 @@ impl Model {
         self.slots.clear();
     }
 
-    /// Forgets what has expired. Nothing else can tell.
-    pub(crate) fn sweep(&mut self, now: u64) {
-        self.slots.retain(|_, held| held.until > now);
-    }
-
     pub(crate) fn read(&self, now: u64, read: &Read) -> Reading {
         let entry = read.entry.as_ref().and_then(|key| match self.value(now, &Slot::Entry(key.clone()))? {
             Value::Entry(filled_under, blob) => Some((*filled_under, blob.clone())),
@@ -139,6 +134,7 @@ impl Model {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn revoke(&mut self, now: u64, targets: &Targets, ended: Option<MarkId>) {
         for step in self.revoke_steps(targets, ended) {
             self.apply(now, &step);

@@ -56,7 +56,7 @@ fn is_found(mutant: Mutant, in_process: bool) {
 
 #[test]
 fn promises_hold_on_a_remote_store_whatever_goes_wrong() {
-    let totals = holds(Plan::default(), 3000);
+    let totals = holds(Plan::default(), 8000);
     assert!(
         env::var("SIM_SEED").is_ok() || totals.hits > 1000 && totals.joined > 1000 && totals.mutations > 1000,
         "{totals:?}"
@@ -65,7 +65,7 @@ fn promises_hold_on_a_remote_store_whatever_goes_wrong() {
 
 #[test]
 fn promises_hold_in_process_whatever_is_evicted_or_dropped() {
-    let totals = holds(Plan { in_process: true, ..Plan::default() }, 3000);
+    let totals = holds(Plan { in_process: true, ..Plan::default() }, 8000);
     assert!(
         env::var("SIM_SEED").is_ok() || totals.hits > 1000 && totals.joined > 1000 && totals.mutations > 1000,
         "{totals:?}"

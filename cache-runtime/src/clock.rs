@@ -30,7 +30,7 @@ pub struct Clock(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    System { origin: Instant },
+    System { origin: Instant, coarse: coarse::Clock },
     Held(Arc<AtomicU64>),
 }
 
@@ -55,7 +55,7 @@ impl Moment {
 impl Clock {
     /// The system's clock. What a cache has if it is told nothing else.
     pub fn system() -> Self {
-        Self(Kind::System { origin: Instant::now() })
+        Self(Kind::System { origin: Instant::now(), coarse: coarse::Clock::new() })
     }
 
     /// A clock that stands still until [`advance`](Self::advance) moves it. Clones are the same clock.
@@ -75,7 +75,18 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         match &self.0 {
-            Kind::System { origin } => Moment(millis(origin.elapsed())),
+            Kind::System { origin, .. } => Moment(millis(origin.elapsed())),
+            Kind::Held(now) => Moment(now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// A moment that is not before now and some milliseconds after it at most: enough to say that something has not expired, and cheap.
+    #[inline]
+    pub(crate) fn no_earlier_than_now(&self) -> Moment {
+        match &self.0 {
+            Kind::System { origin, coarse } => {
+                coarse.elapsed().map_or_else(|| Moment(millis(origin.elapsed())), Moment)
+            }
             Kind::Held(now) => Moment(now.load(Ordering::SeqCst)),
         }
     }
@@ -92,6 +103,56 @@ impl Clock {
 impl Default for Clock {
     fn default() -> Self {
         Self::system()
+    }
+}
+
+/// The clock that the kernel sets at every tick, which is read in a few nanoseconds.
+#[cfg(target_os = "linux")]
+mod coarse {
+    use rustix::time::ClockId;
+    use rustix::time::clock_gettime;
+
+    /// How long a tick is on the slowest kernel, and a millisecond for what is cut off.
+    const SLACK: u64 = 11;
+
+    #[derive(Clone, Debug)]
+    pub(super) struct Clock {
+        origin: u64,
+    }
+
+    impl Clock {
+        pub(super) fn new() -> Self {
+            Self { origin: read(ClockId::Monotonic) }
+        }
+
+        /// Milliseconds since this was made, rounded up by more than a tick.
+        #[inline]
+        pub(super) fn elapsed(&self) -> Option<u64> {
+            Some((read(ClockId::MonotonicCoarse) + SLACK).saturating_sub(self.origin))
+        }
+    }
+
+    #[inline]
+    fn read(clock: ClockId) -> u64 {
+        let time = clock_gettime(clock);
+        // Neither is negative: the clock began with the machine.
+        time.tv_sec.unsigned_abs() * 1000 + (time.tv_nsec / 1_000_000).unsigned_abs()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod coarse {
+    #[derive(Clone, Debug)]
+    pub(super) struct Clock;
+
+    impl Clock {
+        pub(super) fn new() -> Self {
+            Self
+        }
+
+        pub(super) fn elapsed(&self) -> Option<u64> {
+            None
+        }
     }
 }
 

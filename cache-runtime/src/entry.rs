@@ -23,7 +23,6 @@ use crate::key::KeyPart;
 use crate::key::KeyWriter;
 use crate::key::Name;
 use crate::key::Text;
-use crate::key::plain;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
 use crate::policy;
@@ -72,18 +71,37 @@ pub struct Entry<K, T = Unset> {
 struct Parts {
     cache: Cache,
     site: &'static Site,
-    /// The rendered key, once it was given parts.
-    key: Option<Text>,
-    /// The rendered tags, a NUL after each, once they were given parts.
-    tags: Option<Text>,
+    /// The rendered key and tags, which share a buffer: an entry is moved from setter to setter.
+    text: Text,
+    /// Where the key is, once it was given parts.
+    key: Option<Span>,
+    /// Where the tags are, a NUL after each, once they were given parts.
+    tags: Option<Span>,
     of: Option<&'static str>,
     jitter: Option<f64>,
     in_transaction: bool,
 }
 
+/// A part of a text.
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
 impl<K: Outcome> Entry<K, Unset> {
+    #[inline]
     pub(crate) fn new(cache: Cache, site: &'static Site) -> Self {
-        let parts = Parts { cache, site, key: None, tags: None, of: None, jitter: None, in_transaction: false };
+        let parts = Parts {
+            cache,
+            site,
+            text: Text::new(),
+            key: None,
+            tags: None,
+            of: None,
+            jitter: None,
+            in_transaction: false,
+        };
         Self { parts, ttl: Unset, kind: PhantomData }
     }
 }
@@ -122,9 +140,9 @@ impl<K: Outcome, T> Entry<K, T> {
             templates.placeholders(),
             parts.len()
         );
-        let mut tags = Text::new();
-        templates.render(parts, &mut tags);
-        self.parts.tags = Some(tags);
+        let start = self.parts.text.len();
+        templates.render(parts, &mut self.parts.text);
+        self.parts.tags = Some(Span { start, end: self.parts.text.len() });
         self
     }
 
@@ -169,6 +187,7 @@ impl<K: Outcome, T> Entry<K, T> {
     /// # Cancel safety
     ///
     /// Dropping the future gives up whatever it held, and one of those who wait takes over.
+    #[inline]
     pub fn get_or_load<F>(self, load: F) -> GetOrLoad<K, T, F>
     where
         F: Future<Output = K::Whole>,
@@ -245,7 +264,7 @@ impl<K: Outcome, T> Entry<K, T> {
 impl Parts {
     #[track_caller]
     fn render_key(&mut self, parts: &[&dyn KeyPart]) {
-        let mut key = Text::new();
+        let start = self.text.len();
         match self.site.key_template() {
             Some(template) => {
                 let takes = template.placeholders();
@@ -255,17 +274,17 @@ impl Parts {
                     template.as_str(),
                     parts.len()
                 );
-                template.render(parts, &mut key);
+                template.render(parts, &mut self.text);
             }
             None => {
-                self.site.write_name(self.of, &mut key);
+                self.site.write_name(self.of, &mut self.text);
                 for part in parts {
-                    key.push(b':');
-                    part.write(&mut KeyWriter::new(&mut key));
+                    self.text.push(b':');
+                    part.write(&mut KeyWriter::new(&mut self.text));
                 }
             }
         }
-        self.key = Some(key);
+        self.key = Some(Span { start, end: self.text.len() });
     }
 
     /// The value of a stored entry, decoded, in this process and of this very call's site and tags: all that a hit usually needs.
@@ -276,13 +295,13 @@ impl Parts {
         if !Context::is_bare() || core.journal.is_busy() {
             return None;
         }
-        let key = match &self.key {
-            Some(key) => key.as_slice(),
+        let key = match self.key {
+            Some(span) => self.slice(span),
             None => self.site.key_template()?.literal()?.as_bytes(),
         };
-        let kept = local.hit(plain(key)?)?;
+        let kept = local.hit(key)?;
         let origin = kept.stored.origin.as_ref()?;
-        if !std::ptr::eq(origin.site, self.site) || *origin.tags != *self.tag_text() {
+        if !std::ptr::eq(origin.site, self.site) || !self.has_tag_text(&origin.tags) {
             return None;
         }
         let Payload::Value(value) = &kept.stored.payload else { return None };
@@ -291,15 +310,28 @@ impl Parts {
         Some(value)
     }
 
+    fn slice(&self, span: Span) -> &[u8] {
+        &self.text[span.start..span.end]
+    }
+
+    /// Comparing nothing with nothing may cost as much as all the rest: some processors take long over an empty load from nowhere.
+    #[inline]
+    fn has_tag_text(&self, other: &[u8]) -> bool {
+        match self.tags {
+            None => other.is_empty(),
+            Some(span) => self.slice(span) == other,
+        }
+    }
+
     fn tag_text(&self) -> &[u8] {
-        self.tags.as_deref().unwrap_or_default()
+        self.tags.map_or(&[], |span| self.slice(span))
     }
 
     /// The key, also where nobody gave it parts because it takes none.
     #[track_caller]
     fn full_key(&self) -> Text {
-        if let Some(key) = &self.key {
-            return key.clone();
+        if let Some(span) = self.key {
+            return Text::from(self.slice(span));
         }
         let mut key = Text::new();
         match self.site.key_template() {
@@ -314,7 +346,7 @@ impl Parts {
 
     #[track_caller]
     fn tag_registers(&self) -> Arc<[Register]> {
-        let names = rendered_names(self.site.tag_templates(), self.tags.as_ref());
+        let names = rendered_names(self.site.tag_templates(), self.tags.map(|span| self.slice(span)));
         names.into_iter().map(Register::Tag).collect()
     }
 
@@ -365,7 +397,7 @@ impl<K, T> fmt::Debug for Entry<K, T> {
 
 /// The names of `templates`, in order and each once: as they were rendered with their parts, or without any where they take none.
 #[track_caller]
-pub(crate) fn rendered_names(templates: &Templates, rendered: Option<&Text>) -> Vec<Name> {
+pub(crate) fn rendered_names(templates: &Templates, rendered: Option<&[u8]>) -> Vec<Name> {
     assert!(rendered.is_some() || !templates.are_dynamic(), "the keys or tags were not given their parts");
     let mut fixed = Text::new();
     let text = rendered.unwrap_or_else(|| {

@@ -183,8 +183,8 @@ impl Invalidation {
     #[track_caller]
     fn targets(&self) -> Targets {
         Targets {
-            keys: rendered_names(self.site.key_templates(), self.keys.as_ref()),
-            tags: rendered_names(self.site.tag_templates(), self.tags.as_ref()),
+            keys: rendered_names(self.site.key_templates(), self.keys.as_deref()),
+            tags: rendered_names(self.site.tag_templates(), self.tags.as_deref()),
         }
     }
 }

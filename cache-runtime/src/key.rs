@@ -10,14 +10,14 @@
 mod name;
 mod part;
 mod template;
+mod text;
 
+pub(crate) use name::HASHED;
 pub(crate) use name::Name;
-pub(crate) use name::plain;
+pub(crate) use name::Written;
 pub use part::KeyPart;
 pub use part::KeyWriter;
 pub use part::TypeKey;
 pub use part::type_key;
 pub(crate) use template::Template;
-
-/// The text of a name while it is being written: on the stack for as long as it is short.
-pub(crate) type Text = smallvec::SmallVec<[u8; 96]>;
+pub(crate) use text::Text;

@@ -26,7 +26,9 @@ use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::core::lock;
 use crate::envelope::Stored;
+use crate::key::HASHED;
 use crate::key::Name;
+use crate::key::Written;
 use crate::local::registers::Cell;
 use crate::local::registers::Lease;
 use crate::local::registers::Shard;
@@ -114,12 +116,15 @@ impl Local {
         }
     }
 
-    /// The entry of `key`, if it may be served now.
+    /// The entry of the key that is written `text`, if it may be served now and if that is its name too. Long and odd texts have other names, and are found by
+    /// the longer way.
     #[inline]
-    pub(crate) fn hit(&self, key: &str) -> Option<Arc<Kept>> {
-        let kept = self.entries.get(key)?;
-        let now = self.clock.now();
-        kept.is_valid(now).then_some(kept)
+    pub(crate) fn hit(&self, text: &[u8]) -> Option<Arc<Kept>> {
+        if text.first().is_none_or(|first| *first == HASHED) {
+            return None;
+        }
+        let kept = self.entries.get(&Written(text))?;
+        kept.is_valid(self.clock.no_earlier_than_now()).then_some(kept)
     }
 
     fn shard(&self, name: &Name) -> MutexGuard<'_, Shard> {

@@ -59,6 +59,7 @@ struct Call {
 }
 
 impl<K: Outcome, T, F> GetOrLoad<K, T, F> {
+    #[inline]
     pub(super) fn new(parts: Parts, ttl: T, load: F) -> Self {
         Self { parts, ttl, stage: Stage::New, load, kind: PhantomData }
     }

@@ -1,15 +1,18 @@
 //! A name as a store sees it.
 
-use std::borrow::Borrow;
 use std::fmt;
+use std::hash::Hash;
+use std::hash::Hasher;
 use std::sync::Arc;
+
+use quick_cache::Equivalent;
 
 /// The name of an entry or a tag: short, printable, and free of braces and blanks.
 ///
 /// Text that is so already stays as it is, and can be read in the store. Anything else becomes `#` and 40 hexadecimal
 /// digits of its BLAKE3 hash (160 bits), which is the same in every release and on every platform. Plain text that begins with `#` is
 /// hashed too, so no text can pose as the hash of another.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name(Arc<str>);
 
 impl Name {
@@ -26,7 +29,7 @@ impl Name {
 
     /// The name that was stored as `text`, or `None` if no name is written so.
     pub(crate) fn stored(text: &[u8]) -> Option<Self> {
-        let hashed = text.len() == 41 && text[0] == b'#' && text[1..].iter().all(u8::is_ascii_hexdigit);
+        let hashed = text.len() == 41 && text[0] == HASHED && text[1..].iter().all(u8::is_ascii_hexdigit);
         let text = if hashed { std::str::from_utf8(text).ok() } else { plain(text) };
         text.map(|text| Self(text.into()))
     }
@@ -36,9 +39,28 @@ impl Name {
     }
 }
 
-impl Borrow<str> for Name {
-    fn borrow(&self) -> &str {
-        &self.0
+/// Text that may be a name, for looking one up without checking it byte by byte: what is none equals none.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Written<'a>(pub(crate) &'a [u8]);
+
+impl Hash for Written<'_> {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.0);
+    }
+}
+
+impl Hash for Name {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.0.as_bytes());
+    }
+}
+
+impl Equivalent<Name> for Written<'_> {
+    #[inline]
+    fn equivalent(&self, name: &Name) -> bool {
+        self.0 == name.0.as_bytes()
     }
 }
 
@@ -48,9 +70,12 @@ impl fmt::Debug for Name {
     }
 }
 
+/// What the name of text that cannot be one begins with.
+pub(crate) const HASHED: u8 = b'#';
+
 /// `text` itself, if it may stand in a store as it is.
-pub(crate) fn plain(text: &[u8]) -> Option<&str> {
-    let fits = !text.is_empty() && text.len() <= Name::LONGEST && text[0] != b'#';
+fn plain(text: &[u8]) -> Option<&str> {
+    let fits = !text.is_empty() && text.len() <= Name::LONGEST && text[0] != HASHED;
     let plain = fits && text.iter().all(|&byte| byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}'));
     if plain { std::str::from_utf8(text).ok() } else { None }
 }

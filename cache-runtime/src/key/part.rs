@@ -127,7 +127,7 @@ impl<'a> KeyWriter<'a> {
             Some(value) => {
                 value.write(self);
                 if self.out[start..].starts_with(NONE) {
-                    self.out.insert_from_slice(start, NONE);
+                    self.out.insert(start, NONE);
                 }
             }
         }

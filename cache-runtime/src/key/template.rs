@@ -12,9 +12,17 @@ pub(crate) struct Template {
     placeholders: usize,
     /// Whether there is no brace in it.
     literal: bool,
+    /// Where the first placeholders begin and end, for as long as no brace is doubled: the usual template is not searched for them.
+    places: [(u8, u8); Self::PLACES],
+    /// How many of the placeholders those are.
+    placed: usize,
+    /// Whether that is all of them, and no brace is doubled.
+    simple: bool,
 }
 
 impl Template {
+    const PLACES: usize = 4;
+
     /// Checks `text`.
     ///
     /// # Panics
@@ -24,7 +32,8 @@ impl Template {
     pub(crate) const fn new(text: &'static str) -> Self {
         let bytes = text.as_bytes();
         let (mut at, mut placeholders, mut separated) = (0, 0, true);
-        let mut literal = true;
+        let (mut literal, mut doubled_before) = (true, false);
+        let (mut places, mut placed) = ([(0, 0); Self::PLACES], 0);
         while at < bytes.len() {
             literal = literal && !matches!(bytes[at], b'{' | b'}');
             let doubled = at + 1 < bytes.len() && bytes[at + 1] == bytes[at];
@@ -32,13 +41,19 @@ impl Template {
                 b'{' | b'}' if doubled => {
                     at += 1;
                     separated = true;
+                    doubled_before = true;
                 }
                 b'{' => {
                     assert!(
                         separated,
                         "two placeholders of a key or tag have no separator between them; put a `:` there"
                     );
-                    at = end_of_placeholder(bytes, at);
+                    let end = end_of_placeholder(bytes, at);
+                    if placeholders == placed && placed < Self::PLACES && end < u8::MAX as usize && !doubled_before {
+                        places[placed] = (at as u8, end as u8);
+                        placed += 1;
+                    }
+                    at = end;
                     placeholders += 1;
                     separated = false;
                 }
@@ -48,7 +63,8 @@ impl Template {
             }
             at += 1;
         }
-        Self { text, placeholders, literal }
+        let simple = placed == placeholders && !doubled_before;
+        Self { text, placeholders, literal, places, placed, simple }
     }
 
     /// The text as it was written.
@@ -68,9 +84,24 @@ impl Template {
     }
 
     /// Writes the template to `out` with `parts` in place of its placeholders, in order.
+    #[inline]
     pub(crate) fn render(&self, parts: &[&dyn KeyPart], out: &mut Text) {
+        let text = self.text.as_bytes();
+        let mut at = 0;
+        for (part, (start, end)) in parts.iter().zip(&self.places[..self.placed]) {
+            out.extend_from_slice(&text[at..usize::from(*start)]);
+            part.write(&mut KeyWriter::new(out));
+            at = usize::from(*end) + 1;
+        }
+        if self.simple {
+            out.extend_from_slice(&text[at..]);
+        } else {
+            self.render_rest(&text[at..], parts.get(self.placed..).unwrap_or_default(), out);
+        }
+    }
+
+    fn render_rest(&self, mut rest: &[u8], parts: &[&dyn KeyPart], out: &mut Text) {
         let mut parts = parts.iter();
-        let mut rest = self.text.as_bytes();
         while let Some(brace) = rest.iter().position(|byte| matches!(byte, b'{' | b'}')) {
             out.extend_from_slice(&rest[..brace]);
             if rest.get(brace + 1) == Some(&rest[brace]) {
@@ -157,6 +188,8 @@ mod tests {
     fn braces_are_doubled() {
         assert_eq!(rendered(&Template::new("{{{id}}}"), &[&7]), "{7}");
         assert_eq!(Template::new("{{}}").placeholders(), 0);
+        assert_eq!(rendered(&Template::new("a:{x}:{{b}}:{y}:{{"), &[&1, &2]), "a:1:{b}:2:{");
+        assert_eq!(rendered(&Template::new("{a}:{b}:{c}:{d}:{e}:{f}!"), &[&1, &2, &3, &4, &5, &6]), "1:2:3:4:5:6!");
     }
 
     #[test]

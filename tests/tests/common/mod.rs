@@ -101,9 +101,9 @@ pub(crate) async fn connected(server: &Server) -> Cache {
     guarding(server, GUARD).await
 }
 
-/// The same, with marks that live for so long after a mutation was dropped.
+/// The same, with marks that live for so long after a mutation was dropped. A lease that nobody gives up outlives every test here, so that none is saved by it.
 pub(crate) async fn guarding(server: &Server, guard: Duration) -> Cache {
-    let builder = Cache::builder().url(&server.url()).guard(guard);
+    let builder = Cache::builder().url(&server.url()).guard(guard).lease(2 * PATIENCE);
     builder.op_timeout(Duration::from_secs(5)).connect_timeout(Duration::from_secs(5)).connect().await.unwrap()
 }
 

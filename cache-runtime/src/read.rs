@@ -378,3 +378,6 @@ pub(crate) fn inherit(frame: &Frame, core: usize, dependencies: Option<&[Depende
         None => frame.spoil(),
     }
 }
+
+#[cfg(test)]
+mod tests;

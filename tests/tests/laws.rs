@@ -1,9 +1,10 @@
 //! What every annotated function can rely on, on every store.
 
+#[macro_use]
+mod common;
+
 use std::future::pending;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,60 +16,10 @@ use cache_runtime::cached;
 use cache_runtime::invalidates;
 use cache_runtime::returns;
 use cache_runtime::scope;
-use cache_runtime::sim::Server;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// One row of a database, and everything that happens to it.
-struct Row {
-    version: AtomicU64,
-    loads: AtomicUsize,
-    loading: AtomicUsize,
-    most_loading: AtomicUsize,
-    /// A permit lets one load go on after it has read the row.
-    gate: Semaphore,
-}
-
-impl Row {
-    fn new() -> Arc<Self> {
-        Self::with_gate(Semaphore::MAX_PERMITS)
-    }
-
-    fn with_gate(permits: usize) -> Arc<Self> {
-        Arc::new(Self {
-            version: AtomicU64::new(1),
-            loads: AtomicUsize::new(0),
-            loading: AtomicUsize::new(0),
-            most_loading: AtomicUsize::new(0),
-            gate: Semaphore::new(permits),
-        })
-    }
-
-    async fn read(&self) -> u64 {
-        self.loads.fetch_add(1, Ordering::SeqCst);
-        let loading = self.loading.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_loading.fetch_max(loading, Ordering::SeqCst);
-        let version = self.version.load(Ordering::SeqCst);
-        self.gate.acquire().await.unwrap().forget();
-        self.loading.fetch_sub(1, Ordering::SeqCst);
-        version
-    }
-
-    fn write(&self) -> u64 {
-        self.version.fetch_add(1, Ordering::SeqCst) + 1
-    }
-
-    fn loads(&self) -> usize {
-        self.loads.load(Ordering::SeqCst)
-    }
-
-    /// Waits until so many loads have begun.
-    async fn has_loads(&self, loads: usize) {
-        while self.loads() < loads {
-            tokio::task::yield_now().await;
-        }
-    }
-}
+use crate::common::Row;
+use crate::common::settled;
 
 #[cached(ttl = "5m", key = "row:{id}", tags = ["rows", "row:{id}"], skip(row))]
 async fn read(row: &Row, id: u64) -> u64 {
@@ -135,7 +86,7 @@ async fn callers_at_a_cold_key_share_one_load(cache: Cache, _: Cache) {
 async fn a_stored_value_is_served_to_everybody(_: Cache, other: Cache) {
     let row = Row::new();
     assert_eq!(read(&row, 7).await, 1);
-    settled(&row, 7).await;
+    settled(7).await;
     row.write();
     assert_eq!(read(&row, 7).await, 1, "nobody has invalidated it");
     assert_eq!(scope(other, read(&row, 7)).await, 1);
@@ -158,7 +109,7 @@ async fn a_read_after_a_mutation_sees_it(_: Cache, other: Cache) {
 async fn an_error_of_a_mutator_invalidates(_: Cache, _: Cache) {
     let row = Row::new();
     assert_eq!(read(&row, 7).await, 1);
-    settled(&row, 7).await;
+    settled(7).await;
     write_after(&row, 7).await.unwrap_err();
     assert_eq!(read(&row, 7).await, 2);
 }
@@ -240,7 +191,7 @@ async fn an_outer_value_goes_with_an_inner_one(_: Cache, other: Cache) {
     let row = Row::new();
     for expected in 1..9 {
         assert_eq!(outermost(&row, 7).await, expected);
-        settled(&row, 7).await;
+        settled(7).await;
         assert_eq!(outermost(&row, 7).await, expected);
         assert_eq!(scope(other.clone(), outermost(&row, 7)).await, expected);
         if expected % 2 == 0 {
@@ -326,7 +277,7 @@ async fn waiters_of_a_failing_load_do_not_queue(cache: Cache, _: Cache) {
     while let Some(value) = callers.join_next().await {
         value.unwrap().unwrap_err();
     }
-    assert_eq!(row.most_loading.load(Ordering::SeqCst), 18);
+    assert_eq!(row.most_loading(), 18);
     let counts = cache.stats().function("fails");
     assert_eq!((counts.failures, counts.fills), (20, 0), "an error is never stored");
 }
@@ -352,7 +303,7 @@ async fn while_guarded_reads_are_shared_and_stored_only_for_so_long(cache: Cache
         tokio::task::yield_now().await;
     }
     assert_eq!(read(&row, 7).await, 2);
-    settled(&row, 7).await;
+    settled(7).await;
     assert_eq!(read(&row, 7).await, 2);
     assert_eq!(row.loads(), 1, "a broad tag that is being mutated still coalesces");
     open.send(()).unwrap();
@@ -385,7 +336,7 @@ async fn a_linearizable_mutation_lets_nothing_be_stored(_: Cache, _: Cache) {
 async fn a_transaction_invalidates_at_its_end(cache: Cache, other: Cache) {
     let row = Row::new();
     assert_eq!(read(&row, 7).await, 1);
-    settled(&row, 7).await;
+    settled(7).await;
     cache
         .defer_invalidations(async {
             write_key(&row, 7).await.unwrap();
@@ -397,7 +348,7 @@ async fn a_transaction_invalidates_at_its_end(cache: Cache, other: Cache) {
         })
         .await;
     assert_eq!(read(&row, 7).await, 2);
-    settled(&row, 7).await;
+    settled(7).await;
     let loads = row.loads();
     assert_eq!(read(&row, 7).await, 2);
     assert_eq!(row.loads(), loads);
@@ -409,7 +360,7 @@ async fn no_fill_stores_nothing(cache: Cache, _: Cache) {
     tokio::time::sleep(Duration::from_millis(20)).await;
     row.write();
     assert_eq!(read(&row, 7).await, 2);
-    settled(&row, 7).await;
+    settled(7).await;
     cache.no_fill(async { assert_eq!(read(&row, 7).await, 2) }).await;
     assert_eq!(row.loads(), 2, "what is stored is served");
 }
@@ -537,52 +488,6 @@ async fn entries_with_too_many_dependencies_are_not_stored(cache: Cache, _: Cach
     tree(33).await;
     let counts = cache.stats().function("tree");
     assert_eq!((counts.loads, counts.hits, counts.refused), (3, 1, 2));
-}
-
-/// Waits until what was loaded is stored, which is off the caller's path.
-async fn settled(row: &Row, id: u64) {
-    let _ = row;
-    static ROW: Site = Site::cached("laws", "settled").key("row:{id}").tags(&["rows", "row:{id}"]);
-    for _ in 0..2000 {
-        let entry = cache_runtime::global().entry(&ROW, returns::<u64>().kind()).key(&[&id]).tags(&[&id]);
-        if entry.get().await.is_some() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    panic!("it was never stored");
-}
-
-macro_rules! on_every_store {
-    ($($law:ident)*) => {
-        mod memory {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $law() {
-                    let cache = super::Cache::builder().guard(super::GUARD).build().unwrap();
-                    super::scope(cache.clone(), super::$law(cache.clone(), cache)).await;
-                }
-            )*
-        }
-        mod redis {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $law() {
-                    let server = super::Server::start();
-                    let (cache, other) = (super::connected(&server).await, super::connected(&server).await);
-                    super::scope(cache.clone(), super::$law(cache, other)).await;
-                }
-            )*
-        }
-    };
-}
-
-const GUARD: Duration = Duration::from_millis(300);
-
-/// A cache on `server` with time to spare, as on a machine that does other things too.
-async fn connected(server: &Server) -> Cache {
-    let builder = Cache::builder().url(&server.url()).guard(GUARD);
-    builder.op_timeout(Duration::from_secs(5)).connect_timeout(Duration::from_secs(5)).connect().await.unwrap()
 }
 
 on_every_store! {

@@ -1,6 +1,7 @@
 //! Building a cache.
 
 use std::env;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ use crate::store::redis::Redis;
 /// # drop(cache);
 /// # Ok::<(), cache_runtime::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct Builder {
     url: String,
@@ -231,11 +232,12 @@ impl Builder {
     }
 
     fn unknown_url(&self) -> Error {
-        let scheme = self.url.split(':').next().unwrap_or_default();
-        Kind::Url(format!(
-            "no store is named by `{scheme}:`; use `memory:`, `redis://host:port` or `redis+unix:///path`"
-        ))
-        .into()
+        // Text without a scheme may begin with a password.
+        let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
+        let named = scheme.filter(|scheme| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+'));
+        let wrong =
+            named.map_or("not the address of a store".to_owned(), |scheme| format!("no store is named by `{scheme}:`"));
+        Kind::Url(format!("{wrong}; use `memory:`, `redis://host:port` or `redis+unix:///path`")).into()
     }
 
     fn host(&self) -> Threaded {
@@ -275,6 +277,17 @@ impl Builder {
             return Err(Kind::Setting("a store that can hold nothing").into());
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Builder")
+            .field("namespace", &self.namespace)
+            .field("capacity", &self.capacity)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 

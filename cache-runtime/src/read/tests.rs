@@ -1,0 +1,222 @@
+//! Interleavings inside of one read, between one answer of the store and the next.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::Notify;
+
+use super::*;
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::core::Settings;
+use crate::host::Threaded;
+use crate::invalidation::Delivery;
+use crate::invalidation::Mode;
+use crate::local::Capacity;
+use crate::local::Local;
+use crate::outcome::returns;
+use crate::store::Begin;
+use crate::store::Begun;
+use crate::store::Fill;
+use crate::store::Keeps;
+use crate::store::Mark;
+use crate::store::Read;
+use crate::store::Reading;
+use crate::store::Reply;
+use crate::store::Store;
+use crate::store::Targets;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+
+static INNER: Site = Site::cached("tests", "inner").key("inner");
+static OUTER: Site = Site::cached("tests", "outer").key("outer");
+static STRICT: Site = Site::invalidates("tests", "strict").keys(&["inner"]);
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_nested_call_joins_no_load_that_is_older_than_its_key_token() {
+    let source = Source::new(Pause::BeforeAll);
+    source.store.armed.store(true, Ordering::SeqCst);
+    let nested = tokio::spawn(source.clone().outer());
+    source.store.arrived.notified().await;
+    let (loading, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let direct = tokio::spawn({
+        let (source, loading, go_on) = (source.clone(), loading.clone(), go_on.clone());
+        async move {
+            let load = async {
+                let value = source.version();
+                loading.notify_one();
+                go_on.notified().await;
+                value
+            };
+            source.cache.entry(&INNER, returns::<u64>().kind()).ttl(LONG).get_or_load(load).await
+        }
+    });
+    loading.notified().await;
+    source.write();
+    assert_eq!(source.cache.invalidate("inner").await, Delivery::Applied);
+    source.store.go_on.notify_one();
+    // The nested call sees the key's new token, and finds the older load under way.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    go_on.notify_one();
+    assert_eq!(direct.await.unwrap(), 1, "it began before the mutation");
+    nested.await.unwrap();
+    assert_eq!(source.outer().await, 2);
+}
+
+#[tokio::test]
+async fn a_strict_mark_after_the_entry_was_read_keeps_the_outer_value_from_being_stored() {
+    let source = Source::new(Pause::AfterTheEntry);
+    // From here on the inner key has a token.
+    assert_eq!(source.clone().outer().await, 1);
+    assert_eq!(source.cache.invalidate("outer").await, Delivery::Applied);
+    source.store.armed.store(true, Ordering::SeqCst);
+    let nested = tokio::spawn(source.clone().outer());
+    source.store.arrived.notified().await;
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let mutation = tokio::spawn({
+        let (source, begun, go_on) = (source.clone(), begun.clone(), go_on.clone());
+        async move {
+            let body = async {
+                begun.notify_one();
+                go_on.notified().await;
+                source.write();
+            };
+            source.cache.invalidation(&STRICT).mode(Mode::Linearizable).run(body).await;
+        }
+    });
+    begun.notified().await;
+    source.store.go_on.notify_one();
+    nested.await.unwrap();
+    go_on.notify_one();
+    mutation.await.unwrap();
+    assert_eq!(source.outer().await, 2);
+}
+
+/// A number that is read through a cache, and through another entry around that.
+#[derive(Clone)]
+struct Source {
+    cache: Cache,
+    store: Arc<Gated>,
+    version: Arc<AtomicU64>,
+}
+
+impl Source {
+    fn new(pause: Pause) -> Self {
+        let clock = Clock::system();
+        let store = Arc::new(Gated {
+            inner: Local::new(Capacity::default(), clock.clone()),
+            pause,
+            armed: AtomicBool::new(false),
+            arrived: Notify::new(),
+            go_on: Notify::new(),
+        });
+        let core = Core::new(store.clone(), Arc::new(Threaded::default()), clock, Settings::default());
+        Self { cache: Cache::from_core(core), store, version: Arc::new(AtomicU64::new(1)) }
+    }
+
+    async fn outer(self) -> u64 {
+        let inner = async {
+            let load = async { self.version() };
+            self.cache.entry(&INNER, returns::<u64>().kind()).ttl(LONG).get_or_load(load).await
+        };
+        self.cache.entry(&OUTER, returns::<u64>().kind()).ttl(LONG).get_or_load(inner).await
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    fn write(&self) {
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The in-process store, which stops once, when it is armed, in a nested read of the inner key.
+#[derive(Debug)]
+struct Gated {
+    inner: Local,
+    pause: Pause,
+    armed: AtomicBool,
+    arrived: Notify,
+    go_on: Notify,
+}
+
+/// Where it stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pause {
+    BeforeAll,
+    /// Between an entry that is there and the tokens.
+    AfterTheEntry,
+}
+
+impl Gated {
+    async fn pause(&self) {
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.arrived.notify_one();
+            self.go_on.notified().await;
+        }
+    }
+
+    async fn read_one(&self, read: Read) -> Result<Reading, crate::store::StoreError> {
+        let of_inner = |register: &Register| matches!(register, Register::Key(key) if key.as_str() == "inner");
+        let nested = read.registers.iter().any(of_inner);
+        if nested && self.pause == Pause::BeforeAll {
+            self.pause().await;
+        }
+        let entry = self.inner.read(vec![Read { entry: read.entry, registers: Vec::new() }]).await?.remove(0).entry;
+        if nested && entry.is_some() && self.pause == Pause::AfterTheEntry {
+            self.pause().await;
+        }
+        let states = self.inner.read(vec![Read { entry: None, registers: read.registers }]).await?.remove(0).states;
+        Ok(Reading { entry, states })
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Store for Gated {
+    fn keeps(&self) -> Keeps {
+        self.inner.keeps()
+    }
+
+    fn ready(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.inner.ready()
+    }
+
+    fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
+        Box::pin(async move {
+            let mut readings = Vec::new();
+            for read in reads {
+                readings.push(self.read_one(read).await?);
+            }
+            Ok(readings)
+        })
+    }
+
+    fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
+        self.inner.begin(begin)
+    }
+
+    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
+        self.inner.renew(key, lease, generation, life)
+    }
+
+    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
+        self.inner.release(key, lease)
+    }
+
+    fn fill(&self, fill: Fill) -> Reply<'_, bool> {
+        self.inner.fill(fill)
+    }
+
+    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
+        self.inner.mark(targets, mark)
+    }
+
+    fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
+        self.inner.revoke(targets, ended)
+    }
+}

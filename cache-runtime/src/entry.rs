@@ -405,8 +405,8 @@ pub(crate) fn rendered_names(templates: &Templates, rendered: Option<&[u8]>) -> 
         &fixed
     });
     // There is a NUL after each of them.
+    let Some(text) = text.strip_suffix(&[0]) else { return Vec::new() };
     let mut names: Vec<_> = text.split(|byte| *byte == 0).map(Name::new).collect();
-    names.pop();
     names.sort_unstable();
     names.dedup();
     names

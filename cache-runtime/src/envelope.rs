@@ -3,10 +3,10 @@
 //! ```text
 //! magic "cr"  format u8  flags u8  key digest 16  schema u64  version u32  created u64 (ms)  ttl u64 (ms)  load u32 (ms)
 //! dependencies u16, each: kind u8 ('t' tag, 'k' key)  name length u8  name  token 16
-//! payload length u32  checksum u64 (XXH3 over all the rest)  payload
+//! payload length u32  checksum u64  payload
 //! ```
 //!
-//! Numbers are little-endian. The payload comes last and as it is, so JSON stays readable in the store. Whatever is off by a bit, a byte or a
+//! The checksum is the XXH3 of the payload with that of everything before as its seed. Numbers are little-endian. The payload comes last and as it is, so JSON stays readable in the store. Whatever is off by a bit, a byte or a
 //! length is [`Unreadable`], never a panic and never a value.
 
 use std::any::Any;
@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::key::Name;
@@ -133,12 +134,12 @@ impl Header {
 }
 
 impl Stored {
-    /// Reads the entry of `key` from bytes of any origin.
+    /// Reads the entry of `key` from bytes of any origin. Registers that are `known` already are not made anew.
     ///
     /// # Errors
     ///
     /// [`Unreadable`], which says what was off first.
-    pub(crate) fn decode(key: &Name, bytes: &Bytes) -> Result<Self, Unreadable> {
+    pub(crate) fn decode(key: &Name, bytes: &Bytes, known: &[Register]) -> Result<Self, Unreadable> {
         let mut reader = Reader { bytes, at: 0 };
         if reader.take::<2>()? != *MAGIC || reader.take::<1>()? != [FORMAT] || reader.take::<1>()? != [0] {
             return Err(Unreadable::Format);
@@ -157,7 +158,7 @@ impl Stored {
             return Err(Unreadable::Length);
         }
         for _ in 0..dependencies {
-            header.dependencies.push(reader.dependency()?);
+            header.dependencies.push(reader.dependency(known)?);
         }
         let payload = reader.payload()?;
         if of_key != digest(key) {
@@ -185,16 +186,21 @@ impl Reader<'_> {
         self.slice(N)?.try_into().map_err(|_| Unreadable::Length)
     }
 
-    fn dependency(&mut self) -> Result<Dependency, Unreadable> {
+    fn dependency(&mut self, known: &[Register]) -> Result<Dependency, Unreadable> {
         let [kind] = self.take()?;
         let [length] = self.take()?;
-        let name = Name::stored(self.slice(length.into())?).ok_or(Unreadable::Format)?;
-        let token = Token(u128::from_le_bytes(self.take()?));
-        let register = match kind {
-            b't' => Register::Tag(name),
-            b'k' => Register::Key(name),
-            _ => return Err(Unreadable::Format),
+        let text = self.slice(length.into())?;
+        let is_it = |register: &&Register| match register {
+            Register::Tag(name) => kind == b't' && name.as_str().as_bytes() == text,
+            Register::Key(name) => kind == b'k' && name.as_str().as_bytes() == text,
         };
+        let register = match (known.iter().find(is_it), kind) {
+            (Some(register), _) => register.clone(),
+            (None, b't') => Register::Tag(Name::stored(text).ok_or(Unreadable::Format)?),
+            (None, b'k') => Register::Key(Name::stored(text).ok_or(Unreadable::Format)?),
+            (None, _) => return Err(Unreadable::Format),
+        };
+        let token = Token(u128::from_le_bytes(self.take()?));
         Ok(Dependency { register, token })
     }
 
@@ -240,10 +246,7 @@ fn digest(key: &Name) -> u128 {
 }
 
 fn checksum(header: &[u8], payload: &[u8]) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(header);
-    hash.update(payload);
-    hash.digest()
+    xxh3_64_with_seed(payload, xxh3_64(header))
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -291,7 +294,7 @@ mod tests {
         fn what_is_stored_is_read_again(header in headers(), payload in vec(any::<u8>(), 0..300)) {
             let key = Name::new(b"user:7");
             let bytes = Bytes::from(encoded(&header, &key, &payload));
-            let stored = Stored::decode(&key, &bytes).unwrap();
+            let stored = Stored::decode(&key, &bytes, &[]).unwrap();
             prop_assert_eq!(stored.header, header);
             prop_assert!(matches!(stored.payload, Payload::Bytes(read) if read == payload));
         }
@@ -304,7 +307,7 @@ mod tests {
             let mut bytes = encoded(&header, &key, &payload);
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
-            prop_assert!(Stored::decode(&key, &bytes.into()).is_err());
+            prop_assert!(Stored::decode(&key, &bytes.into(), &[]).is_err());
         }
 
         #[test]
@@ -313,14 +316,14 @@ mod tests {
             let bytes = encoded(&header, &key, b"{}");
             let short = bytes[..cut.index(bytes.len())].to_vec();
             let long = [bytes, vec![0; pad]].concat();
-            prop_assert!(Stored::decode(&key, &short.into()).is_err());
-            prop_assert!(Stored::decode(&key, &long.into()).is_err());
+            prop_assert!(Stored::decode(&key, &short.into(), &[]).is_err());
+            prop_assert!(Stored::decode(&key, &long.into(), &[]).is_err());
         }
 
         #[test]
         fn any_bytes_are_survived(bytes in vec(any::<u8>(), 0..400), framed in any::<bool>()) {
             let bytes = if framed { [b"cr\x01\x00".to_vec(), bytes].concat() } else { bytes };
-            prop_assert!(Stored::decode(&Name::new(b"user:7"), &bytes.into()).is_err());
+            prop_assert!(Stored::decode(&Name::new(b"user:7"), &bytes.into(), &[]).is_err());
         }
     }
 
@@ -335,6 +338,6 @@ mod tests {
             dependencies: Vec::new(),
         };
         let bytes = Bytes::from(encoded(&header, &Name::new(b"user:7"), b"{}"));
-        assert_eq!(Stored::decode(&Name::new(b"user:8"), &bytes).unwrap_err(), Unreadable::Key);
+        assert_eq!(Stored::decode(&Name::new(b"user:8"), &bytes, &[]).unwrap_err(), Unreadable::Key);
     }
 }

@@ -14,6 +14,7 @@
 
 mod registers;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -71,7 +72,6 @@ impl Default for Capacity {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub(crate) struct Local {
     clock: Clock,
     entries: Entries<Name, Arc<Kept>, Weigh>,
@@ -222,6 +222,12 @@ impl Kept {
     fn is_valid(&self, now: Moment) -> bool {
         let tokens = self.stored.header.dependencies.iter().map(|dependency| dependency.token);
         now < self.expires && self.cells.iter().zip(tokens).all(|(cell, token)| cell.holds(token, now))
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("entries", &self.entries.len()).finish_non_exhaustive()
     }
 }
 

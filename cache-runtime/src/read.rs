@@ -18,6 +18,8 @@ mod scout;
 mod settle;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -159,6 +161,8 @@ struct Caller<'a> {
     registers: Vec<Register>,
     came: Tick,
     deadline: Moment,
+    /// Whether others are given what it finds.
+    leads: AtomicBool,
 }
 
 /// A value or a load, or one more round.
@@ -172,7 +176,16 @@ impl<'a> Caller<'a> {
         }
         let came = core.flights.tick();
         let deadline = core.clock.now().after(core.settings.max_wait);
-        Self { core, request, context, counters: core.metrics.of(request.site), registers, came, deadline }
+        Self {
+            core,
+            request,
+            context,
+            counters: core.metrics.of(request.site),
+            registers,
+            came,
+            deadline,
+            leads: AtomicBool::new(false),
+        }
     }
 
     async fn access(&self) -> Access {
@@ -305,6 +318,7 @@ impl<'a> Caller<'a> {
     async fn lead_on(&self, mut leader: Lead, mut scouted: Scouted, mut key_token: Option<Dependency>) -> Access {
         let mut pause = policy::Backoff::new(self.core.settings.poll);
         let (mut changed, mut slept) = (false, true);
+        self.leads.store(true, Ordering::Relaxed);
         loop {
             match scouted.step {
                 Step::Load(right) => {

@@ -1,6 +1,7 @@
 //! Looking: what the store holds for a call, and whether it may be served.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::core::Loaded;
@@ -124,14 +125,21 @@ impl Caller<'_> {
         self.remember_inherited(header);
         let own_key = known.iter().filter(|(register, _)| self.is_own_key(register)).map(dependency_on);
         // Inside of another load, what has no token for its own key cannot be depended on.
-        let dependencies = header.dependencies.iter().cloned().map(Some).chain(own_key).collect();
+        let dependencies = || header.dependencies.iter().cloned().map(Some).chain(own_key).collect();
+        let dependencies = if self.wants_dependencies() { dependencies() } else { None };
         Ok(Some(Look::Hit { loaded: Loaded { value: Some(value), dependencies }, remaining }))
+    }
+
+    /// Whether anybody asks what a hit depends on.
+    fn wants_dependencies(&self) -> bool {
+        let bare = self.context.frame.is_none() && self.context.deferral.is_none() && !self.core.journal.is_busy();
+        !bare || self.leads.load(Ordering::Relaxed)
     }
 
     fn open(&self, blob: Blob) -> Option<Arc<Stored>> {
         match blob {
             Blob::Value(stored) => Some(stored),
-            Blob::Bytes(bytes) => match Stored::decode(&self.request.key, &bytes) {
+            Blob::Bytes(bytes) => match Stored::decode(&self.request.key, &bytes, &self.registers) {
                 Ok(stored) => Some(Arc::new(stored)),
                 Err(error) => {
                     self.counters.unreadable.add();

@@ -230,7 +230,7 @@ fn weigh(request: &Request, value: &Value, most: usize) -> Option<u64> {
 /// Puts today's tokens in the place of those captured before the load: the mistake that a negative control makes.
 async fn recapture(core: &Core, request: &Request, fill: &mut Fill) {
     let Blob::Bytes(bytes) = &fill.blob else { return };
-    let Ok(stored) = Stored::decode(&request.key, bytes) else { return };
+    let Ok(stored) = Stored::decode(&request.key, bytes, &[]) else { return };
     let Payload::Bytes(payload) = stored.payload else { return };
     let mut header = stored.header;
     let registers = header.dependencies.iter().map(|dependency| dependency.register.clone()).collect();

@@ -3,6 +3,7 @@
 //! A read is queued; a task takes all that is queued and sends it as one `MGET`, without waiting for the round trips before it. So a read joins only a round trip
 //! that is sent after the read began: what it sees is not older than its own call. One read is one command, whatever the number of its registers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,9 +20,12 @@ use super::keys::Keys;
 use super::link::Link;
 use super::link::refusal;
 use super::text;
+use crate::store::Blob;
 use crate::store::Read;
 use crate::store::Reading;
 use crate::store::StoreError;
+use crate::token::LeaseId;
+use crate::token::State;
 
 /// The way into the queue.
 #[derive(Debug)]
@@ -96,16 +100,14 @@ fn count_of(read: &Read) -> usize {
 }
 
 async fn round_trip(asked: Vec<Asked>, link: Arc<Link>, keys: Keys, _permit: Arc<OwnedSemaphorePermit>) {
-    let mut command = redis::cmd("MGET");
-    let mut count = 0;
-    for read in asked.iter().flat_map(|one| &one.reads) {
-        count += push(&mut command, &keys, read);
-    }
-    match fetch(&asked, &link, &command, count).await {
+    let plan = Plan::of(&asked, &keys);
+    match fetch(&asked, &link, &plan.command, plan.of_entries.len()).await {
         Ok(values) => {
-            let mut values = values.into_iter();
+            let parse = |(value, of_entry)| if of_entry { entry(value) } else { Parsed::State(calls::state(&value)) };
+            let parsed: Vec<Parsed> = values.into_iter().zip(plan.of_entries).map(parse).collect();
+            let mut places = plan.places.into_iter();
             for one in asked {
-                let readings = one.reads.iter().map(|read| reading(read, &mut values)).collect();
+                let readings = one.reads.iter().map(|read| reading(read, &parsed, &mut places)).collect();
                 // Whoever asked may have gone.
                 let _ = one.reply.send(Ok(readings));
             }
@@ -116,6 +118,47 @@ async fn round_trip(asked: Vec<Asked>, link: Arc<Link>, keys: Keys, _permit: Arc
             }
         }
     }
+}
+
+/// One command for many reads. What several of them ask for is asked for once.
+struct Plan {
+    command: Cmd,
+    /// Of each key of the command, whether it is that of an entry.
+    of_entries: Vec<bool>,
+    /// Of each thing that the reads ask for, in their order, which key of the command that is.
+    places: Vec<usize>,
+}
+
+impl Plan {
+    fn of(asked: &[Asked], keys: &Keys) -> Self {
+        let mut plan = Self { command: redis::cmd("MGET"), of_entries: Vec::new(), places: Vec::new() };
+        let (mut entries, mut registers) = (HashMap::new(), HashMap::new());
+        for read in asked.iter().flat_map(|one| &one.reads) {
+            if let Some(key) = &read.entry {
+                let place = *entries.entry(key).or_insert_with(|| {
+                    keys.push_entry(&mut plan.command, key);
+                    plan.of_entries.push(true);
+                    plan.of_entries.len() - 1
+                });
+                plan.places.push(place);
+            }
+            for register in &read.registers {
+                let place = *registers.entry(register).or_insert_with(|| {
+                    keys.push_register(&mut plan.command, register);
+                    plan.of_entries.push(false);
+                    plan.of_entries.len() - 1
+                });
+                plan.places.push(place);
+            }
+        }
+        plan
+    }
+}
+
+/// What a key of the command held.
+enum Parsed {
+    Entry(Option<(LeaseId, Blob)>),
+    State(State),
 }
 
 async fn fetch(asked: &[Asked], link: &Arc<Link>, command: &Cmd, count: usize) -> Result<Vec<Value>, StoreError> {
@@ -133,24 +176,25 @@ async fn fetch(asked: &[Asked], link: &Arc<Link>, command: &Cmd, count: usize) -
     }
 }
 
-fn push(command: &mut Cmd, keys: &Keys, read: &Read) -> usize {
-    if let Some(entry) = &read.entry {
-        keys.push_entry(command, entry);
+fn entry(value: Value) -> Parsed {
+    match value {
+        Value::BulkString(bytes) => Parsed::Entry(Some(text::entry(Bytes::from(bytes)))),
+        _ => Parsed::Entry(None),
     }
-    for register in &read.registers {
-        keys.push_register(command, register);
-    }
-    count_of(read)
 }
 
-/// Takes as many values as `read` asked for.
-fn reading(read: &Read, values: &mut impl Iterator<Item = Value>) -> Reading {
-    let entry = read.entry.as_ref().and_then(|_| match values.next() {
-        Some(Value::BulkString(bytes)) => Some(text::entry(Bytes::from(bytes))),
+/// Takes as many places as `read` asked for things.
+fn reading(read: &Read, parsed: &[Parsed], places: &mut impl Iterator<Item = usize>) -> Reading {
+    let mut next = || places.next().and_then(|place| parsed.get(place));
+    let entry = read.entry.as_ref().and_then(|_| match next() {
+        Some(Parsed::Entry(entry)) => entry.clone(),
         _ => None,
     });
-    let states = values.by_ref().take(read.registers.len()).map(|value| calls::state(&value)).collect();
-    Reading { entry, states }
+    let state = |_| match next() {
+        Some(Parsed::State(state)) => *state,
+        _ => State::Absent,
+    };
+    Reading { entry, states: read.registers.iter().map(state).collect() }
 }
 
 fn ended() -> StoreError {

@@ -96,7 +96,7 @@ fn mark(text: &[u8]) -> Option<(Token, bool)> {
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u128> {
-    let plain = digits.iter().all(u8::is_ascii_hexdigit);
+    let plain = digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
     let digits = std::str::from_utf8(digits).ok().filter(|_| plain)?;
     u128::from_str_radix(digits, 16).ok()
 }

@@ -4,7 +4,8 @@
 --   !<32 hex>-<sec>-<usec>;<32 hex or *>,<o or s>,<ms>;...      a mark: its token, then who is running, how (s is strict), and until when
 -- Anything else is foreign, and counts as nothing.
 
-local HEX32 = string.rep('%x', 32)
+-- Digits are written in lower case; in upper case they are somebody else's.
+local HEX32 = string.rep('[0-9a-f]', 32)
 
 -- MGET is the one read that takes a value of another type for nothing.
 local function get(key)
@@ -16,7 +17,7 @@ local function is_token(value)
 end
 
 local function holder(value)
-  local id, generation = string.match(value or '', '^l(' .. HEX32 .. '):(%x*)$')
+  local id, generation = string.match(value or '', '^l(' .. HEX32 .. '):([0-9a-f]*)$')
   if id and (#generation == 0 or #generation == 16) then return id end
 end
 
@@ -46,7 +47,7 @@ local function parse(value)
   local token, rest = string.match(value or '', '^(!' .. HEX32 .. '%-%d+%-%d+);(.+)$')
   if not token or #token > 80 then return nil end
   local list, read = {}, 0
-  for id, how, till in string.gmatch(rest, '([%x%*]+),([os]),(%d+);') do
+  for id, how, till in string.gmatch(rest, '([0-9a-f%*]+),([os]),(%d+);') do
     if (id ~= '*' and not string.find(id, '^' .. HEX32 .. '$')) or #till > 15 then return nil end
     list[#list + 1] = { id = id, how = how, till = tonumber(till) }
     read = read + #id + #till + 4

@@ -1,6 +1,7 @@
 //! One entry, from the typed side: the sentence that `#[cached]` prints.
 
 mod get_or_load;
+mod parts;
 
 use std::any::Any;
 use std::any::type_name;
@@ -10,31 +11,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Cache;
-use crate::codec::Codec;
 use crate::codec::Value;
-use crate::context::Context;
-use crate::core::Core;
 use crate::core::Loaded;
 pub use crate::entry::get_or_load::GetOrLoad;
-use crate::envelope::Payload;
+use crate::entry::parts::Parts;
+use crate::entry::parts::Span;
+pub(crate) use crate::entry::parts::rendered_names;
 use crate::invalidation;
 use crate::invalidation::Delivery;
 use crate::key::KeyPart;
-use crate::key::KeyWriter;
 use crate::key::Name;
 use crate::key::Text;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
-use crate::policy;
 use crate::policy::TimeToLive;
 use crate::policy::Unset;
 use crate::read;
 use crate::read::Landing;
-use crate::read::Request;
 use crate::site::Site;
-use crate::site::Templates;
 use crate::store::Targets;
-use crate::token::Register;
 
 /// One entry of a cache: a key, tags and a time-to-live, and then what to do with it.
 ///
@@ -65,28 +60,6 @@ pub struct Entry<K, T = Unset> {
     parts: Parts,
     ttl: T,
     kind: PhantomData<fn() -> K>,
-}
-
-/// An entry without its types.
-struct Parts {
-    cache: Cache,
-    site: &'static Site,
-    /// The rendered key and tags, which share a buffer: an entry is moved from setter to setter.
-    text: Text,
-    /// Where the key is, once it was given parts.
-    key: Option<Span>,
-    /// Where the tags are, a NUL after each, once they were given parts.
-    tags: Option<Span>,
-    of: Option<&'static str>,
-    jitter: Option<f64>,
-    in_transaction: bool,
-}
-
-/// A part of a text.
-#[derive(Clone, Copy)]
-struct Span {
-    start: usize,
-    end: usize,
 }
 
 impl<K: Outcome> Entry<K, Unset> {
@@ -261,155 +234,11 @@ impl<K: Outcome, T> Entry<K, T> {
     }
 }
 
-impl Parts {
-    #[track_caller]
-    fn render_key(&mut self, parts: &[&dyn KeyPart]) {
-        let start = self.text.len();
-        match self.site.key_template() {
-            Some(template) => {
-                let takes = template.placeholders();
-                assert!(
-                    takes == parts.len(),
-                    "the key `{}` takes {takes} parts, not {}",
-                    template.as_str(),
-                    parts.len()
-                );
-                template.render(parts, &mut self.text);
-            }
-            None => {
-                self.site.write_name(self.of, &mut self.text);
-                for part in parts {
-                    self.text.push(b':');
-                    part.write(&mut KeyWriter::new(&mut self.text));
-                }
-            }
-        }
-        self.key = Some(Span { start, end: self.text.len() });
-    }
-
-    /// The value of a stored entry, decoded, in this process and of this very call's site and tags: all that a hit usually needs.
-    #[inline]
-    fn local_hit<V: Cacheable>(&self) -> Option<V> {
-        let core = self.cache.core();
-        let local = core.local.as_ref()?;
-        if !Context::is_bare() || core.journal.is_busy() {
-            return None;
-        }
-        let key = match self.key {
-            Some(span) => self.slice(span),
-            None => self.site.key_template()?.literal()?.as_bytes(),
-        };
-        let kept = local.hit(key)?;
-        let origin = kept.stored.origin.as_ref()?;
-        if !std::ptr::eq(origin.site, self.site) || !self.has_tag_text(&origin.tags) {
-            return None;
-        }
-        let Payload::Value(value) = &kept.stored.payload else { return None };
-        let value = value.downcast_ref::<V>()?.clone();
-        core.metrics.of(self.site).hits.add();
-        Some(value)
-    }
-
-    fn slice(&self, span: Span) -> &[u8] {
-        &self.text[span.start..span.end]
-    }
-
-    /// Comparing nothing with nothing may cost as much as all the rest: some processors take long over an empty load from nowhere.
-    #[inline]
-    fn has_tag_text(&self, other: &[u8]) -> bool {
-        match self.tags {
-            None => other.is_empty(),
-            Some(span) => self.slice(span) == other,
-        }
-    }
-
-    fn tag_text(&self) -> &[u8] {
-        self.tags.map_or(&[], |span| self.slice(span))
-    }
-
-    /// The key, also where nobody gave it parts because it takes none.
-    #[track_caller]
-    fn full_key(&self) -> Text {
-        if let Some(span) = self.key {
-            return Text::from(self.slice(span));
-        }
-        let mut key = Text::new();
-        match self.site.key_template() {
-            Some(template) => {
-                assert!(template.placeholders() == 0, "the key `{}` was not given its parts", template.as_str());
-                template.render(&[], &mut key);
-            }
-            None => self.site.write_name(self.of, &mut key),
-        }
-        key
-    }
-
-    #[track_caller]
-    fn tag_registers(&self) -> Arc<[Register]> {
-        let names = rendered_names(self.site.tag_templates(), self.tags.map(|span| self.slice(span)));
-        names.into_iter().map(Register::Tag).collect()
-    }
-
-    #[track_caller]
-    fn request<V: Cacheable>(&self, ttl: Option<Duration>) -> Request {
-        Request {
-            site: self.site,
-            key: Name::new(&self.full_key()),
-            tags: self.tag_registers(),
-            version: 0,
-            codec: self.codec::<V>(),
-            token_life: policy::token_life(ttl),
-        }
-    }
-
-    /// A key of its own tells the function by its name, which another process may use for another: the place in the source goes into the schema.
-    fn codec<V: Cacheable>(&self) -> Codec {
-        let codec = Codec::json::<V>();
-        match self.site.key_template() {
-            Some(_) => codec,
-            None => Codec { schema: codec.schema ^ self.site.fingerprint(), ..codec },
-        }
-    }
-
-    fn context(&self) -> Context {
-        let mut context = Context::current();
-        context.no_fill |= self.in_transaction;
-        context
-    }
-
-    fn landing<V: Cacheable>(&self, value: &V, ttl: Duration) -> Landing {
-        let core: &Core = self.cache.core();
-        let ttl = policy::jittered(ttl, self.jitter.unwrap_or(core.settings.jitter), core.host.random());
-        Landing::Value { value: Arc::new(value.clone()), ttl, tags: self.tag_text().into() }
-    }
-
-    fn owns_its_name(&self) -> bool {
-        self.site.key_template().is_some() || self.site.owns_its_name(self.of)
-    }
-}
-
 impl<K, T> fmt::Debug for Entry<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Keys may hold what nobody should read in a log.
         f.debug_struct("Entry").field("function", &self.parts.site.function()).finish_non_exhaustive()
     }
-}
-
-/// The names of `templates`, in order and each once: as they were rendered with their parts, or without any where they take none.
-#[track_caller]
-pub(crate) fn rendered_names(templates: &Templates, rendered: Option<&[u8]>) -> Vec<Name> {
-    assert!(rendered.is_some() || !templates.are_dynamic(), "the keys or tags were not given their parts");
-    let mut fixed = Text::new();
-    let text = rendered.unwrap_or_else(|| {
-        templates.render(&[], &mut fixed);
-        &fixed
-    });
-    // There is a NUL after each of them.
-    let Some(text) = text.strip_suffix(&[0]) else { return Vec::new() };
-    let mut names: Vec<_> = text.split(|byte| *byte == 0).map(Name::new).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
 }
 
 fn whole<K: Outcome>(loaded: Loaded) -> Option<K::Whole>

@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     Setting(&'static str),
     #[error("a cache is installed already, or a cached function was called before `install`")]
     Installed,
+    #[cfg(feature = "redis")]
     #[error("the system has no thread for the cache")]
     Thread,
 }

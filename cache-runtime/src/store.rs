@@ -114,6 +114,10 @@ pub(crate) struct Begin {
     pub(crate) lease: Option<LeaseRequest>,
     pub(crate) registers: Vec<Register>,
     /// How long tokens live that are created here.
+    #[cfg_attr(
+        not(any(test, feature = "redis", feature = "sim")),
+        expect(dead_code, reason = "in process nothing expires but entries")
+    )]
     pub(crate) token_life: Duration,
 }
 
@@ -168,7 +172,15 @@ pub(crate) struct Fill {
     pub(crate) blob: Blob,
     pub(crate) life: Duration,
     /// Registers whose tokens shall live at least `token_life` from now.
+    #[cfg_attr(
+        not(any(test, feature = "redis", feature = "sim")),
+        expect(dead_code, reason = "in process nothing expires but entries")
+    )]
     pub(crate) touch: Vec<Register>,
+    #[cfg_attr(
+        not(any(test, feature = "redis", feature = "sim")),
+        expect(dead_code, reason = "in process nothing expires but entries")
+    )]
     pub(crate) token_life: Duration,
 }
 

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use tracing::Span;
 
 use crate::context::Context;
-use crate::entry::Parts;
+use crate::entry::parts::Parts;
 use crate::entry::whole;
 use crate::host::Task;
 use crate::outcome::Cacheable;

@@ -1,0 +1,101 @@
+//! Invalidations that wait for the end of a transaction.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::core::Core;
+use crate::core::lock;
+use crate::invalidation::Delivery;
+use crate::invalidation::Mode;
+use crate::invalidation::guard::Guard;
+use crate::invalidation::guard::clear_twice;
+use crate::invalidation::guard::deliver;
+use crate::site::Site;
+use crate::store::Targets;
+use crate::token::Register;
+
+/// Invalidations that wait for the end of a transaction: a guard for each cache.
+#[derive(Debug, Default)]
+pub(crate) struct Deferral(Mutex<Deferred>);
+
+#[derive(Debug, Default)]
+struct Deferred {
+    guards: Vec<Arc<Guard>>,
+    ended: bool,
+}
+
+impl Deferral {
+    /// Takes `targets` under the transaction's guard; `false` if the transaction has ended already.
+    pub(super) async fn enlist(
+        &self,
+        core: &Arc<Core>,
+        site: &'static Site,
+        targets: Targets,
+        how: (Mode, Option<Duration>),
+    ) -> bool {
+        let guard = {
+            let mut deferred = lock(&self.0);
+            if deferred.ended {
+                return false;
+            }
+            let known = deferred.guards.iter().find(|guard| Arc::ptr_eq(&guard.core, core)).cloned();
+            known.unwrap_or_else(|| {
+                let guard = Arc::new(Guard::new(core, site));
+                deferred.guards.push(guard.clone());
+                guard
+            })
+        };
+        guard.add(targets, how.0, how.1).await;
+        true
+    }
+
+    /// Whether one of these is to be invalidated at the end.
+    pub(crate) fn covers(&self, core: &Arc<Core>, registers: &[Register]) -> bool {
+        lock(&self.0).guards.iter().any(|guard| Arc::ptr_eq(&guard.core, core) && guard.covers(registers))
+    }
+
+    /// Invalidates all of it.
+    pub(crate) async fn end(&self) -> Delivery {
+        let guards = {
+            let mut deferred = lock(&self.0);
+            deferred.ended = true;
+            std::mem::take(&mut deferred.guards)
+        };
+        let mut delivery = Delivery::Applied;
+        for guard in guards {
+            if guard.clear().await == Delivery::Deferred {
+                delivery = Delivery::Deferred;
+            }
+        }
+        delivery
+    }
+}
+
+/// A mutation that a transaction will invalidate, if it has not ended before the mutation has.
+pub(super) struct Enlisted {
+    pub(super) deferral: Arc<Deferral>,
+    pub(super) core: Arc<Core>,
+    pub(super) site: &'static Site,
+    pub(super) targets: Targets,
+}
+
+impl Drop for Enlisted {
+    fn drop(&mut self) {
+        if lock(&self.deferral.0).ended {
+            let targets = std::mem::take(&mut self.targets);
+            self.core.finish(Box::pin(clear_twice(self.core.clone(), self.site, targets)));
+        }
+    }
+}
+
+/// Invalidates `targets`: at the end of the transaction that this task is inside of, or at once.
+pub(crate) async fn invalidate(core: &Arc<Core>, site: &'static Site, targets: Targets) -> Delivery {
+    if let Some(deferral) = Context::current().deferral
+        && deferral.enlist(core, site, targets.clone(), (Mode::Guarded, None)).await
+    {
+        return Delivery::Deferred;
+    }
+    deliver(core, site, targets, None).await
+}

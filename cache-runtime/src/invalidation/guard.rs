@@ -1,0 +1,246 @@
+//! What a mutation holds while it runs, and how the store is told of its end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::clock::Moment;
+use crate::core::Core;
+use crate::core::lock;
+use crate::invalidation::Delivery;
+use crate::invalidation::Mode;
+use crate::journal;
+use crate::site::Site;
+use crate::store::Keeps;
+use crate::store::Mark;
+use crate::store::Targets;
+use crate::token::MarkId;
+use crate::token::Register;
+
+/// What a mutation holds while it runs.
+pub(crate) struct Guard {
+    pub(super) core: Arc<Core>,
+    pub(super) site: &'static Site,
+    id: MarkId,
+    held: Arc<Mutex<Held>>,
+    /// Dropped with the guard, which ends the renewals.
+    renewals: Mutex<Option<oneshot::Sender<()>>>,
+    cleared: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    marked: Targets,
+    /// To be invalidated only afterwards.
+    unmarked: Targets,
+    strict: bool,
+    until: Option<Moment>,
+}
+
+impl Guard {
+    pub(crate) fn new(core: &Arc<Core>, site: &'static Site) -> Self {
+        let id = MarkId(core.host.random());
+        Self {
+            core: core.clone(),
+            site,
+            id,
+            held: Arc::default(),
+            renewals: Mutex::default(),
+            cleared: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes `targets` under guard.
+    pub(crate) async fn add(&self, targets: Targets, mode: Mode, hold_off: Option<Duration>) {
+        if mode == Mode::After {
+            extend(&mut lock(&self.held).unmarked, targets);
+            return;
+        }
+        let hold_off = hold_off.unwrap_or(self.core.settings.hold_off);
+        let strict = {
+            let mut held = lock(&self.held);
+            extend(&mut held.marked, targets.clone());
+            held.strict |= mode == Mode::Linearizable;
+            held.until = held.until.max(Some(self.core.clock.now().after(hold_off)));
+            held.strict
+        };
+        self.keep_renewing();
+        let mark = Mark { id: self.id, life: life(&self.core, hold_off), strict, renew: false };
+        if let Err(error) = self.core.store.mark(targets, mark).await {
+            tracing::warn!(function = self.site.function(), %error, "a mutation runs unguarded; its invalidation comes after it");
+        }
+    }
+
+    /// Whether one of these is under guard.
+    pub(super) fn covers(&self, registers: &[Register]) -> bool {
+        let held = lock(&self.held);
+        registers.iter().any(|register| match register {
+            Register::Key(key) => held.marked.keys.contains(key) || held.unmarked.keys.contains(key),
+            Register::Tag(tag) => held.marked.tags.contains(tag) || held.unmarked.tags.contains(tag),
+        })
+    }
+
+    /// Invalidates everything and takes the marks off.
+    pub(crate) async fn clear(&self) -> Delivery {
+        lock(&self.renewals).take();
+        let (targets, outlived) = {
+            let held = lock(&self.held);
+            let mut targets = held.marked.clone();
+            extend(&mut targets, held.unmarked.clone());
+            (targets, held.until.is_some_and(|until| until < self.core.clock.now()))
+        };
+        if outlived {
+            tracing::warn!(
+                function = self.site.function(),
+                "a mutation ran longer than its hold-off, unguarded at the end"
+            );
+        }
+        let delivery = deliver(&self.core, self.site, targets, Some(self.id)).await;
+        self.cleared.store(true, Ordering::Release);
+        delivery
+    }
+
+    fn keep_renewing(&self) {
+        let mut renewals = lock(&self.renewals);
+        if renewals.is_none() && self.core.store.keeps() == Keeps::Bytes {
+            *renewals = Some(renew(&self.core, self.id, self.held.clone()));
+        }
+    }
+}
+
+impl Drop for Guard {
+    /// The body did not end: it may yet commit.
+    fn drop(&mut self) {
+        if *self.cleared.get_mut() {
+            return;
+        }
+        let held = std::mem::take(&mut *lock(&self.held));
+        let (core, site, id) = (self.core.clone(), self.site, self.id);
+        if !held.marked.is_empty() {
+            let mark = Mark { id, life: core.settings.guard, strict: held.strict, renew: false };
+            let core = core.clone();
+            self.core.finish(Box::pin(async move {
+                if core.store.mark(held.marked.clone(), mark).await.is_err() {
+                    let _ = deliver(&core, site, held.marked, None).await;
+                }
+            }));
+        }
+        if !held.unmarked.is_empty() {
+            self.core.finish(Box::pin(clear_twice(core, site, held.unmarked)));
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("function", &self.site.function()).finish_non_exhaustive()
+    }
+}
+
+/// Clears now, and once more when a body dropped just now has had time to commit.
+pub(super) async fn clear_twice(core: Arc<Core>, site: &'static Site, targets: Targets) {
+    let _ = deliver(&core, site, targets.clone(), None).await;
+    let (host, again) = (core.host.clone(), core.settings.guard);
+    host.spawn(Box::pin(async move {
+        core.host.sleep(again).await;
+        let _ = deliver(&core, site, targets, None).await;
+    }));
+}
+
+/// Tells the store; what it does not confirm goes to the journal.
+pub(crate) async fn deliver(
+    core: &Arc<Core>,
+    site: &'static Site,
+    targets: Targets,
+    ended: Option<MarkId>,
+) -> Delivery {
+    if targets.is_empty() {
+        return Delivery::Applied;
+    }
+    // If the caller goes before the store has answered, the journal has it already.
+    let journaled = Journaled { core, targets: &targets, confirmed: false };
+    let result = core.store.revoke(targets.clone(), ended).await;
+    journaled.end(result.is_ok());
+    let counters = core.metrics.of(site);
+    match result {
+        Ok(()) => {
+            counters.applied.add();
+            Delivery::Applied
+        }
+        Err(error) => {
+            counters.deferred.add();
+            tracing::warn!(function = site.function(), %error, "an invalidation is deferred");
+            Delivery::Deferred
+        }
+    }
+}
+
+/// Sends what was not confirmed to the journal, also when the future that waits for the confirmation is dropped.
+struct Journaled<'a> {
+    core: &'a Arc<Core>,
+    targets: &'a Targets,
+    confirmed: bool,
+}
+
+impl Journaled<'_> {
+    fn end(mut self, confirmed: bool) {
+        self.confirmed = confirmed;
+    }
+}
+
+impl Drop for Journaled<'_> {
+    fn drop(&mut self) {
+        if !self.confirmed {
+            journal::defer(self.core, self.targets);
+        }
+    }
+}
+
+/// Renews the marks until the sender is dropped or the hold-off has passed.
+fn renew(core: &Arc<Core>, id: MarkId, held: Arc<Mutex<Held>>) -> oneshot::Sender<()> {
+    let (hold, mut ended) = oneshot::channel();
+    let (weak, host, pause) = (Arc::downgrade(core), core.host.clone(), core.settings.guard / 3);
+    core.host.spawn(Box::pin(async move {
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut ended => return,
+                () = host.sleep(pause) => {}
+            }
+            let Some(core) = weak.upgrade() else { return };
+            let (targets, strict, until) = {
+                let held = lock(&held);
+                (held.marked.clone(), held.strict, held.until)
+            };
+            let left = until.map_or(Duration::ZERO, |until| until.since(core.clock.now()));
+            if left.is_zero() {
+                return;
+            }
+            // One that fails is tried again at the next turn, while the mark lives on.
+            let mark = Mark { id, life: life(&core, left), strict, renew: true };
+            let _ = core.store.mark(targets, mark).await;
+        }
+    }));
+    hold
+}
+
+/// How long a mark lives: in process, where it dies with its mutation, for all of the hold-off.
+fn life(core: &Core, left: Duration) -> Duration {
+    match core.store.keeps() {
+        Keeps::Bytes => left.min(core.settings.guard),
+        Keeps::Values => left,
+    }
+}
+
+fn extend(targets: &mut Targets, more: Targets) {
+    let Targets { keys, tags } = more;
+    let new_keys: Vec<_> = keys.into_iter().filter(|key| !targets.keys.contains(key)).collect();
+    let new_tags: Vec<_> = tags.into_iter().filter(|tag| !targets.tags.contains(tag)).collect();
+    targets.keys.extend(new_keys);
+    targets.tags.extend(new_tags);
+}

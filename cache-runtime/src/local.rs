@@ -12,6 +12,7 @@
 //!
 //! Leases and marks die with the process, so nobody renews them: they are taken for as long as they may last.
 
+mod cell;
 mod registers;
 
 use std::fmt;
@@ -30,10 +31,10 @@ use crate::envelope::Stored;
 use crate::key::HASHED;
 use crate::key::Name;
 use crate::key::Written;
-use crate::local::registers::Cell;
+use crate::local::cell::Cell;
+use crate::local::cell::fresh;
 use crate::local::registers::Lease;
 use crate::local::registers::Shard;
-use crate::local::registers::fresh;
 use crate::store::Begin;
 use crate::store::Begun;
 use crate::store::Blob;

@@ -13,16 +13,14 @@
 //! What holds: nothing that is learnt after a load began can make its result valid. And nothing here can fail: a store that does not
 //! answer, a wait that reaches its deadline, a mutation that is running all end in a load.
 
+mod fly;
 mod look;
 mod scout;
 mod settle;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use tokio::sync::oneshot;
 
 use crate::clock::Moment;
 use crate::codec::Codec;
@@ -32,22 +30,13 @@ use crate::context::Frame;
 use crate::core::Core;
 use crate::core::Loaded;
 use crate::envelope::Origin;
-use crate::flight::Entered;
-use crate::flight::Evidence;
-use crate::flight::Flight;
-use crate::flight::FlightKey;
 use crate::flight::Leader;
-use crate::flight::Slot;
 use crate::flight::Tick;
-use crate::flight::Verdict;
-use crate::host::within;
 use crate::key::Name;
 use crate::lease::Right;
 use crate::metrics::Counters;
-use crate::policy;
 use crate::read::look::Look;
 use crate::read::look::Missed;
-use crate::read::scout::Scouted;
 use crate::read::scout::Step;
 use crate::site::Site;
 use crate::store::Steal;
@@ -94,8 +83,6 @@ pub(crate) struct Load {
     pub(crate) created: u64,
 }
 
-type Waiting = oneshot::Receiver<Verdict<Right, Loaded>>;
-type Running = Flight<Right, Loaded>;
 type Lead = Leader<Right, Loaded>;
 
 /// Finds out how a call goes on.
@@ -164,9 +151,6 @@ struct Caller<'a> {
     /// Whether others are given what it finds.
     leads: AtomicBool,
 }
-
-/// A value or a load, or one more round.
-type Turn = Option<Access>;
 
 impl<'a> Caller<'a> {
     fn new(core: &'a Arc<Core>, request: &'a Request, context: &'a Context) -> Self {
@@ -239,120 +223,6 @@ impl<'a> Caller<'a> {
         self.core.clock.now() >= self.deadline
     }
 
-    /// Joins a load of this process, or leads one.
-    async fn fly(&self, look: Option<Missed>) -> Turn {
-        let key = self.flight_key();
-        // Inside of another load a value also has to be younger than the key's token, which the look has brought.
-        let came = if self.context.frame.is_some() { self.core.flights.tick() } else { self.came };
-        match self.core.flights.enter(&key, came) {
-            Entered::Older(flight) => self.fly_past(&key, flight, came, look).await,
-            entered => self.take(entered, look.as_ref(), None).await,
-        }
-    }
-
-    /// A load is running that began before this caller came: what does the store say of it?
-    async fn fly_past(&self, key: &FlightKey, older: Arc<Running>, came: Tick, look: Option<Missed>) -> Turn {
-        let scouted = self.scout_or_not(look.as_ref()).await;
-        if let Some(entered) = scouted.evidence.as_ref().and_then(|evidence| older.join(evidence)) {
-            return self.take(entered, look.as_ref(), None).await;
-        }
-        let entered = self.core.flights.supersede(key, &older, came);
-        let queues = scouted.evidence.is_none() && matches!(scouted.step, Step::Load(None));
-        if let (Entered::Lead(_), true, Some(end)) = (&entered, queues, older.end()) {
-            // Nothing can tell whether that load is fresh enough, so one waits for it to end and loads for all who came meanwhile.
-            drop(within(&*self.core.host, self.patience(), end).await);
-        }
-        self.take(entered, look.as_ref(), Some(scouted)).await
-    }
-
-    async fn take(&self, entered: Entered<Right, Loaded>, look: Option<&Missed>, scouted: Option<Scouted>) -> Turn {
-        match entered {
-            Entered::Lead(leader) => Some(self.lead(leader, look, scouted).await),
-            Entered::Wait(waiting) => {
-                // If there is a lease in it, those who are waited for need it.
-                drop(scouted);
-                self.wait(waiting, look).await
-            }
-            Entered::Landed(loaded) => Some(self.joined(loaded, look)),
-            // Superseded by another, which flies already: look again.
-            Entered::Older(_) => None,
-        }
-    }
-
-    async fn wait(&self, waiting: Waiting, look: Option<&Missed>) -> Turn {
-        match within(&*self.core.host, self.patience(), waiting).await {
-            Some(Ok(Verdict::Landed(loaded))) => Some(self.joined(loaded, look)),
-            Some(Ok(Verdict::Lead(leader))) => Some(self.lead(leader, look, None).await),
-            Some(Ok(Verdict::Retry) | Err(_)) => None,
-            Some(Ok(Verdict::Alone)) | None => Some(self.load(None, None, None)),
-        }
-    }
-
-    /// Another's load brought it. What this call itself depends on was seen before it joined.
-    fn joined(&self, mut loaded: Loaded, look: Option<&Missed>) -> Access {
-        self.counters.joined.add();
-        if self.context.frame.is_some() {
-            let own = look.and_then(|look| self.captured(look.states.iter().copied()));
-            loaded.dependencies =
-                loaded.dependencies.zip(own).map(|(loads, own)| loads.iter().cloned().chain(own).collect());
-        }
-        Access::Have(loaded)
-    }
-
-    /// Leads a flight: tries for the lease until there is a value, or a reason to load.
-    async fn lead(&self, mut leader: Lead, look: Option<&Missed>, scouted: Option<Scouted>) -> Access {
-        let key_token = look.and_then(|look| self.key_token(look));
-        if let Some(right) = &leader.right {
-            let captured = right.captured.clone();
-            let evidence = Evidence { slot: Slot::Lease(right.lease), captured: captured.clone() };
-            leader.start(Some(evidence));
-            return self.load(Some(leader), Some(captured), key_token);
-        }
-        let scouted = match scouted {
-            Some(scouted) => scouted,
-            None => self.scout_or_not(look).await,
-        };
-        self.lead_on(leader, scouted, key_token).await
-    }
-
-    async fn lead_on(&self, mut leader: Lead, mut scouted: Scouted, mut key_token: Option<Dependency>) -> Access {
-        let mut pause = policy::Backoff::new(self.core.settings.poll);
-        let (mut changed, mut slept) = (false, true);
-        self.leads.store(true, Ordering::Relaxed);
-        loop {
-            match scouted.step {
-                Step::Load(right) => {
-                    leader.right = right;
-                    leader.start(scouted.evidence);
-                    return self.load(Some(leader), scouted.captured, key_token);
-                }
-                // Once it was filled in between is news; again and again it is something that is none of ours.
-                Step::Again if !std::mem::replace(&mut changed, true) => {}
-                Step::Again | Step::Poll => slept = self.sleep(pause.next(self.core.host.random())).await,
-            }
-            if !slept || self.is_late() {
-                leader.start(None);
-                return self.load(Some(leader), None, None);
-            }
-            let sent = self.core.flights.tick();
-            let look = self.look().await;
-            if let Look::Hit { loaded, .. } = look {
-                leader.observe(sent, &loaded);
-                self.counters.joined.add();
-                return Access::Have(loaded);
-            }
-            key_token = look.missed().and_then(|look| self.key_token(look));
-            scouted = self.scout_or_not(look.missed()).await;
-        }
-    }
-
-    /// Sleeps; says whether it did, because a runtime that has ended lets nobody sleep.
-    async fn sleep(&self, pause: Duration) -> bool {
-        let began = self.core.clock.now();
-        self.core.host.sleep(pause).await;
-        self.core.clock.now().since(began) >= pause / 2
-    }
-
     fn load(&self, leader: Option<Lead>, captured: Option<Vec<Dependency>>, key_token: Option<Dependency>) -> Access {
         let (began, created) = (self.core.clock.now(), self.core.clock.wall());
         Access::Load(Box::new(Load { leader, captured, key_token, recursive: false, began, created }))
@@ -362,19 +232,6 @@ impl<'a> Caller<'a> {
     fn recur(&self) -> Access {
         let (began, created) = (self.core.clock.now(), self.core.clock.wall());
         Access::Load(Box::new(Load { leader: None, captured: None, key_token: None, recursive: true, began, created }))
-    }
-
-    fn patience(&self) -> Duration {
-        self.deadline.since(self.core.clock.now())
-    }
-
-    fn flight_key(&self) -> FlightKey {
-        FlightKey {
-            name: self.request.key.clone(),
-            tags: self.request.tags.clone(),
-            schema: self.request.codec.schema,
-            version: self.request.version,
-        }
     }
 
     /// Makes the load around this call depend on what this call depends on.

@@ -9,13 +9,14 @@
 mod executor;
 mod faulty;
 mod history;
+mod plan;
 mod workload;
 
 pub use crate::sim::history::History;
 pub use crate::sim::history::Violation;
-pub use crate::sim::workload::Mutant;
-pub use crate::sim::workload::Outcome;
-pub use crate::sim::workload::Plan;
+pub use crate::sim::plan::Mutant;
+pub use crate::sim::plan::Outcome;
+pub use crate::sim::plan::Plan;
 pub use crate::sim::workload::run;
 #[cfg(feature = "redis")]
 pub use crate::store::redis::server::Server;

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use crate::clock::Moment;
 use crate::key::Name;
+use crate::local::cell::Cell;
+use crate::local::cell::Marked;
+use crate::local::cell::fresh;
 use crate::store::Mark;
 use crate::token::Generation;
 use crate::token::LeaseId;
@@ -17,17 +18,6 @@ use crate::token::MarkId;
 use crate::token::Register;
 use crate::token::State;
 use crate::token::Token;
-
-/// Where the current token of a register lives for as long as an entry points to it.
-#[derive(Debug)]
-pub(crate) struct Cell {
-    token: AtomicU64,
-    /// When the token dies by itself, because a mark does.
-    until: AtomicU64,
-}
-
-/// The token of a cell that holds none any more.
-const DEAD: u64 = 0;
 
 /// A lease that was taken.
 #[derive(Clone, Copy, Debug)]
@@ -47,130 +37,12 @@ pub(crate) struct Shard {
     sweep_at: usize,
 }
 
-/// A cell, and the marks that stand on it.
-#[derive(Debug)]
-struct Marked {
-    cell: Arc<Cell>,
-    marks: Vec<Standing>,
-}
-
 #[derive(Debug)]
 struct Key {
     lease: Option<Lease>,
     /// Its cell holds the token of the mark, which stands in for the key token meanwhile.
     slot: Marked,
     token: Option<Arc<Cell>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Standing {
-    /// `None` for those of whom there were too many to tell apart.
-    id: Option<MarkId>,
-    expires: Moment,
-    strict: bool,
-}
-
-/// The most mutations of one register that are told apart.
-const MOST_MARKS: usize = 64;
-
-impl Cell {
-    fn new(token: u64) -> Arc<Self> {
-        Arc::new(Self { token: AtomicU64::new(token), until: AtomicU64::new(Moment::NEVER.0) })
-    }
-
-    /// Whether `token` is still its token.
-    #[inline]
-    pub(crate) fn holds(&self, token: Token, now: Moment) -> bool {
-        let held = self.token.load(Ordering::SeqCst);
-        u128::from(held) == token.0 && held != DEAD && now.0 < self.until.load(Ordering::SeqCst)
-    }
-
-    fn current(&self, now: Moment) -> Option<Token> {
-        let held = self.token.load(Ordering::SeqCst);
-        (held != DEAD && now.0 < self.until.load(Ordering::SeqCst)).then_some(Token(held.into()))
-    }
-
-    /// Gives it another token. The old one is dead before the new one's time begins, so the two are never mixed up.
-    fn set(&self, token: u64, until: Moment) {
-        self.token.store(DEAD, Ordering::SeqCst);
-        self.until.store(until.0, Ordering::SeqCst);
-        self.token.store(token, Ordering::SeqCst);
-    }
-
-    fn kill(&self) {
-        self.token.store(DEAD, Ordering::SeqCst);
-    }
-}
-
-impl Marked {
-    fn new() -> Self {
-        Self { cell: Cell::new(DEAD), marks: Vec::new() }
-    }
-
-    /// Takes off the marks of mutations that ended without a word. What was filled under their token may be from before their commits, so the token goes too.
-    fn prune(&mut self, now: Moment) {
-        let before = self.marks.len();
-        self.marks.retain(|mark| now < mark.expires);
-        match self.marks.len() {
-            after if after == before => {}
-            0 => self.cell.kill(),
-            _ => self.cell.set(fresh(), self.first_expiry()),
-        }
-    }
-
-    fn state(&mut self, now: Moment) -> State {
-        self.prune(now);
-        let Some(token) = self.cell.current(now) else { return State::Absent };
-        match self.marks.is_empty() {
-            true => State::Token(token),
-            false => State::Pending { token, strict: self.marks.iter().any(|mark| mark.strict) },
-        }
-    }
-
-    fn place(&mut self, mark: Mark, now: Moment) {
-        self.prune(now);
-        self.marks.retain(|standing| standing.id != Some(mark.id));
-        if self.marks.len() >= MOST_MARKS {
-            self.merge();
-        }
-        self.marks.push(Standing { id: Some(mark.id), expires: now.after(mark.life), strict: mark.strict });
-        self.cell.set(fresh(), self.first_expiry());
-    }
-
-    /// Makes one of all marks, which nobody takes off and which ends with the last of them.
-    fn merge(&mut self) {
-        let expires = self.marks.iter().map(|mark| mark.expires).max().unwrap_or(Moment::NEVER);
-        let strict = self.marks.iter().any(|mark| mark.strict);
-        self.marks = vec![Standing { id: None, expires, strict }];
-    }
-
-    fn renew(&mut self, mark: Mark, now: Moment) -> bool {
-        self.prune(now);
-        let Some(standing) = self.marks.iter_mut().find(|standing| standing.id == Some(mark.id)) else { return false };
-        standing.expires = standing.expires.max(now.after(mark.life));
-        self.cell.until.store(self.first_expiry().0, Ordering::SeqCst);
-        true
-    }
-
-    fn revoke(&mut self, ended: Option<MarkId>, now: Moment) {
-        self.prune(now);
-        self.marks.retain(|mark| ended.is_none() || mark.id != ended);
-        match self.marks.is_empty() {
-            true => self.cell.kill(),
-            false => self.cell.set(fresh(), self.first_expiry()),
-        }
-    }
-
-    /// When the token must die by itself: with the first of its marks.
-    fn first_expiry(&self) -> Moment {
-        self.marks.iter().map(|mark| mark.expires).min().unwrap_or(Moment::NEVER)
-    }
-
-    /// Whether it can go without anybody noticing: no mark, and no entry that points to its cell.
-    fn is_idle(&mut self, now: Moment) -> bool {
-        self.prune(now);
-        self.marks.is_empty() && Arc::strong_count(&self.cell) == 1
-    }
 }
 
 impl Key {
@@ -362,10 +234,4 @@ impl Shard {
     fn len(&self) -> usize {
         self.tags.len() + self.keys.len()
     }
-}
-
-/// A number that was never used before in this process.
-pub(crate) fn fresh() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(DEAD + 1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::core::Core;
-use crate::core::Rule;
 use crate::core::Settings;
 use crate::core::lock;
 use crate::flight::Flights;
@@ -28,8 +27,12 @@ use crate::sim::faulty::Faulty;
 use crate::sim::history::History;
 use crate::sim::history::Row;
 use crate::sim::history::Violation;
+use crate::sim::plan::Mutant;
+use crate::sim::plan::Outcome;
+use crate::sim::plan::Plan;
+use crate::sim::plan::broken;
+use crate::sim::plan::rule;
 use crate::site::Site;
-use crate::store::model::Broken;
 use crate::token::Register;
 
 static READ: Site = Site::cached("sim", "read").key("row:{row}").tags(&["rows", "row:{row}"]);
@@ -42,56 +45,6 @@ static WRITE_BROAD: Site = Site::invalidates("sim", "write_broad").keys(&["row:{
 const ROWS: u64 = 3;
 const TTL: Duration = Duration::from_secs(2);
 const JITTER: f64 = 0.1;
-
-/// What a run is to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// On the in-process store rather than on a remote one.
-    pub in_process: bool,
-    /// No faults, no evictions, nobody dropped: what is promised only then is checked too.
-    pub peaceful: bool,
-    /// All mutations are linearizable.
-    pub linearizable: bool,
-    /// No mutations at all, so that no load is needed twice.
-    pub read_only: bool,
-    /// The store is away all the time.
-    pub away: bool,
-    /// The rule that is broken.
-    pub mutant: Option<Mutant>,
-}
-
-/// A rule of the protocol, broken on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each says the rule that it breaks")]
-pub enum Mutant {
-    TokensCapturedAfterTheLoad,
-    FlightJoinedByKeyAlone,
-    NoInvalidationOnError,
-    InnerDependenciesIgnored,
-    OuterLoadJoinedByItsOwnLease,
-    FillWithoutLeaseCheck,
-    EntryDeletedBeforeLease,
-    CounterTokens,
-    PendingTokenRepeats,
-    LeaseRevivedByARepeatedRequest,
-}
-
-/// What came of a run.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Everything that happened.
-    pub history: History,
-    /// The promises that were broken.
-    pub violations: Vec<Violation>,
-    /// Reads that returned.
-    pub reads: usize,
-    /// Mutations that returned.
-    pub mutations: usize,
-    /// Of the reads, those that an entry answered.
-    pub hits: u64,
-    /// Of the reads, those that another's load answered.
-    pub joined: u64,
-}
 
 /// Runs the simulation of `seed`.
 pub fn run(seed: u64, plan: Plan) -> Outcome {
@@ -463,25 +416,6 @@ fn core(world: &World, store: Arc<dyn crate::store::Store>, mutant: Option<Mutan
         core.flights = Arc::new(flights);
     }
     core
-}
-
-fn rule(mutant: Option<Mutant>) -> Option<Rule> {
-    match mutant? {
-        Mutant::TokensCapturedAfterTheLoad => Some(Rule::CaptureBeforeLoad),
-        Mutant::OuterLoadJoinedByItsOwnLease => Some(Rule::InheritedLoads),
-        Mutant::InnerDependenciesIgnored => Some(Rule::InnerDependencies),
-        _ => None,
-    }
-}
-
-fn broken(mutant: Option<Mutant>) -> Broken {
-    Broken {
-        unfenced_fill: mutant == Some(Mutant::FillWithoutLeaseCheck),
-        entry_first: mutant == Some(Mutant::EntryDeletedBeforeLease),
-        counter_tokens: mutant == Some(Mutant::CounterTokens),
-        repeating_mark_token: mutant == Some(Mutant::PendingTokenRepeats),
-        unsalted_lease: mutant == Some(Mutant::LeaseRevivedByARepeatedRequest),
-    }
 }
 
 fn name(text: &str) -> crate::key::Name {

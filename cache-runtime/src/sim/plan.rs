@@ -1,0 +1,75 @@
+//! What a run of the simulation is to be, and what came of it.
+
+use crate::core::Rule;
+use crate::sim::history::History;
+use crate::sim::history::Violation;
+use crate::store::model::Broken;
+
+/// What a run is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// On the in-process store rather than on a remote one.
+    pub in_process: bool,
+    /// No faults, no evictions, nobody dropped: what is promised only then is checked too.
+    pub peaceful: bool,
+    /// All mutations are linearizable.
+    pub linearizable: bool,
+    /// No mutations at all, so that no load is needed twice.
+    pub read_only: bool,
+    /// The store is away all the time.
+    pub away: bool,
+    /// The rule that is broken.
+    pub mutant: Option<Mutant>,
+}
+
+/// A rule of the protocol, broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each says the rule that it breaks")]
+pub enum Mutant {
+    TokensCapturedAfterTheLoad,
+    FlightJoinedByKeyAlone,
+    NoInvalidationOnError,
+    InnerDependenciesIgnored,
+    OuterLoadJoinedByItsOwnLease,
+    FillWithoutLeaseCheck,
+    EntryDeletedBeforeLease,
+    CounterTokens,
+    PendingTokenRepeats,
+    LeaseRevivedByARepeatedRequest,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Everything that happened.
+    pub history: History,
+    /// The promises that were broken.
+    pub violations: Vec<Violation>,
+    /// Reads that returned.
+    pub reads: usize,
+    /// Mutations that returned.
+    pub mutations: usize,
+    /// Of the reads, those that an entry answered.
+    pub hits: u64,
+    /// Of the reads, those that another's load answered.
+    pub joined: u64,
+}
+
+pub(super) fn rule(mutant: Option<Mutant>) -> Option<Rule> {
+    match mutant? {
+        Mutant::TokensCapturedAfterTheLoad => Some(Rule::CaptureBeforeLoad),
+        Mutant::OuterLoadJoinedByItsOwnLease => Some(Rule::InheritedLoads),
+        Mutant::InnerDependenciesIgnored => Some(Rule::InnerDependencies),
+        _ => None,
+    }
+}
+
+pub(super) fn broken(mutant: Option<Mutant>) -> Broken {
+    Broken {
+        unfenced_fill: mutant == Some(Mutant::FillWithoutLeaseCheck),
+        entry_first: mutant == Some(Mutant::EntryDeletedBeforeLease),
+        counter_tokens: mutant == Some(Mutant::CounterTokens),
+        repeating_mark_token: mutant == Some(Mutant::PendingTokenRepeats),
+        unsalted_lease: mutant == Some(Mutant::LeaseRevivedByARepeatedRequest),
+    }
+}

@@ -62,7 +62,9 @@ fn milliseconds(literal: &LitStr) -> syn::Result<u64> {
     let message = match parse(&text) {
         Some(0) => format!("`{text}` is no time at all; write a duration like `30s`, `5m` or `1h 30m`"),
         Some(milliseconds) => return Ok(milliseconds),
-        None => format!("`{text}` is not a duration; write one like `30s`, `5m` or `1h 30m`"),
+        None => {
+            format!("`{text}` is not a duration; write one like `30s`, `5m` or `1h 30m`, in `ms`, `s`, `m`, `h` or `d`")
+        }
     };
     Err(syn::Error::new_spanned(literal, message))
 }

@@ -101,14 +101,17 @@ pub(crate) fn cover(key: &Template, skip: &[Ident], arguments: &Arguments, error
     for argument in arguments.list.iter().filter(|argument| !covered.contains(&argument.name())) {
         let name = argument.name();
         let partly = key.placeholders.iter().any(|placeholder| placeholder.name == name);
-        let what = if partly { "is only in part in the key" } else { "is not part of the key" };
-        errors.push(
-            &argument.ident,
-            format!(
-                "`{name}` {what}, so calls that differ in it would share a value; \
+        let message = match partly {
+            true => format!(
+                "`{name}` is only in part in the key, so calls that differ in the rest of it would share a value; \
+                 if nothing else of it counts, say `skip({name})` too, or add `{{{name}}}` to `key`"
+            ),
+            false => format!(
+                "`{name}` is not part of the key, so calls that differ in it would share a value; \
                  add `{{{name}}}` to `key`, or say `skip({name})`"
             ),
-        );
+        };
+        errors.push(&argument.ident, message);
     }
 }
 

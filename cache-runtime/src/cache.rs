@@ -149,7 +149,8 @@ impl Cache {
         Invalidation::new(self.clone(), site)
     }
 
-    /// Invalidates the entry of `key`, the full text of a key such as `user:7`.
+    /// Invalidates the entry of `key`, the full text of a key such as `user:7`. What came from arguments stands escaped in it: put such text together with
+    /// [`key_part`](crate::key_part).
     ///
     /// # Cancel safety
     ///
@@ -160,7 +161,8 @@ impl Cache {
         invalidation::invalidate(self.core(), &SITE, Targets { keys, tags: Vec::new() }).await
     }
 
-    /// Invalidates all entries that have one of `tags`, each the full text of a tag such as `users`.
+    /// Invalidates all entries that have one of `tags`, each the full text of a tag such as `users`. What came from arguments stands escaped in it: put such
+    /// text together with [`key_part`](crate::key_part).
     ///
     /// # Cancel safety
     ///
@@ -173,7 +175,7 @@ impl Cache {
 
     /// Runs `future`, which commits a transaction at its end, and only then applies the invalidations of all mutators called in it.
     ///
-    /// Until then they are guarded: other tasks store nothing that outlives the transaction. Reads in `future` of what was collected so far pass by the cache, so that it sees
+    /// It collects for every cache that is used in `future`. Until its end they are guarded: other tasks store nothing that outlives the transaction. Reads in `future` of what was collected so far pass by the cache, so that it sees
     /// its own writes. Whether `future` commits or rolls back, what was collected is invalidated: too much, and never too little.
     ///
     /// # Cancel safety
@@ -218,7 +220,7 @@ impl Cache {
         })
     }
 
-    /// Runs `future` so that nothing it loads is stored or shared, as where it reads an old snapshot. What is stored is served.
+    /// Runs `future` so that nothing it loads, through whichever cache, is stored or shared, as where it reads an old snapshot. What is stored is served.
     pub fn no_fill<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
         let context = Context { no_fill: true, ..Context::current() };
         context.carry(future)

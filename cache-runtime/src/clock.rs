@@ -17,13 +17,28 @@ use std::time::UNIX_EPOCH;
 /// ```
 /// use std::time::Duration;
 ///
-/// use cache_runtime::{Cache, Clock};
+/// use cache_runtime::{Cache, Clock, cached, scope};
 ///
+/// #[cached(ttl = "1m", key = "double:{n}", jitter = 0.0)]
+/// async fn double(n: u64) -> u64 {
+///     2 * n
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let clock = Clock::held();
 /// let cache = Cache::builder().clock(clock.clone()).build()?;
-/// clock.advance(Duration::from_secs(60));
-/// # drop(cache);
+/// scope(cache.clone(), async {
+///     double(21).await;
+///     clock.advance(Duration::from_secs(59));
+///     double(21).await;
+///     assert_eq!(cache.stats().total.loads, 1);
+///     clock.advance(Duration::from_secs(1));
+///     double(21).await;
+///     assert_eq!(cache.stats().total.loads, 2);
+/// })
+/// .await;
 /// # Ok::<(), cache_runtime::Error>(())
+/// # }).unwrap();
 /// ```
 #[derive(Clone, Debug)]
 pub struct Clock(Kind);

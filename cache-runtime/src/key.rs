@@ -18,6 +18,7 @@ pub(crate) use name::Written;
 pub use part::KeyPart;
 pub use part::KeyWriter;
 pub use part::TypeKey;
+pub use part::key_part;
 pub use part::type_key;
 pub(crate) use template::Template;
 pub(crate) use text::Text;

@@ -1,4 +1,33 @@
 //! Cache-aside for async functions that never serves what was invalidated.
+//!
+//! [`cached`] says what may be remembered of a function, [`invalidates`] says what makes it wrong. Once a mutator has returned, no read returns what was there before it.
+//!
+//! ```
+//! use cache_runtime::{cached, global, invalidates};
+//!
+//! #[cached(ttl = "5m", key = "user:{id}")]
+//! async fn user(id: u64) -> Result<String, std::io::Error> {
+//!     Ok(format!("user {id}"))
+//! }
+//!
+//! #[invalidates(key = "user:{id}")]
+//! async fn rename(id: u64, name: &str) -> Result<(), std::io::Error> {
+//!     Ok(())
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! user(7).await?;
+//! user(7).await?;
+//! assert_eq!(global().stats().function("user").loads, 1);
+//! # Ok::<(), std::io::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! - **Which store**: the memory of the process, or what `CACHE_URL` names. [`install`] and [`Cache::connect`] say it in the program, and fail where the environment would only be
+//!   reported as a `tracing` event.
+//! - **In tests**: [`scope()`] gives a task a cache of its own, and [`Clock::held`] holds its time.
+//! - **By hand**: [`Cache::entry`] and [`Cache::invalidation`], which are all that the attributes print.
+//! - **To see what happens**: [`Cache::stats`], and `tracing` spans and events, which name functions and never values or arguments.
 
 // The path that an expansion names, so that the attributes also work in here.
 extern crate self as cache_runtime;
@@ -52,6 +81,7 @@ pub use crate::invalidation::Mode;
 pub use crate::key::KeyPart;
 pub use crate::key::KeyWriter;
 pub use crate::key::TypeKey;
+pub use crate::key::key_part;
 pub use crate::key::type_key;
 pub use crate::local::Capacity;
 pub use crate::metrics::Counts;
@@ -70,5 +100,6 @@ pub use crate::outcome::Split;
 pub use crate::outcome::returns;
 pub use crate::policy::TimeToLive;
 pub use crate::policy::Unset;
+#[doc(inline)]
 pub use crate::scope::scope;
 pub use crate::site::Site;

@@ -101,7 +101,8 @@ pub struct FunctionStats {
 }
 
 impl Stats {
-    /// What was counted for the function of that name, or nothing if it was never called. The name may leave out leading modules.
+    /// What was counted for the function of that name, or nothing if it was never called. The name may leave out leading modules. Functions of one name in one
+    /// module, such as methods of two types, are added up; [`functions`](Self::functions) has them apart, with their lines.
     pub fn function(&self, name: &str) -> Counts {
         let named = |function: &&FunctionStats| {
             function.name.strip_suffix(name).is_some_and(|front| front.is_empty() || front.ends_with("::"))

@@ -37,7 +37,7 @@ use crate::key::Text;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a key",
     label = "not a `KeyPart`",
-    note = "implement `cache_runtime::KeyPart` for it, name one of its fields instead as in `{{value.id}}`, or leave the argument out with `skip(…)`"
+    note = "implement `cache_runtime::KeyPart` for it if it is yours; or keep what counts of it, as in `{{value.id}}` with `skip(value)`; or leave it out with `skip(value)`. A type of another crate goes into one of yours, and a float becomes a whole number, such as cents"
 )]
 pub trait KeyPart {
     /// Writes this value.
@@ -289,6 +289,25 @@ tuples! {
 /// What [`type_key`] returns, and what `{T}` stands for in a template when `T` is a type parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeKey(&'static str);
+
+/// Writes `value` as it stands in a key, so that the full text of a key or a tag can be put together by hand.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Cache, key_part};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// assert_eq!(key_part(&"ada@example.org"), "ada%40example.org");
+/// let _ = Cache::memory().invalidate(format!("mail:{}", key_part(&"ada@example.org"))).await;
+/// # });
+/// ```
+pub fn key_part(value: &dyn KeyPart) -> String {
+    let mut out = Text::new();
+    value.write(&mut KeyWriter::new(&mut out));
+    // Nothing but ASCII is ever written.
+    String::from_utf8_lossy(&out).into_owned()
+}
 
 /// Returns the name of `T` as a part of a key, so that a generic function has an entry for each type.
 ///

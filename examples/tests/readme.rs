@@ -16,7 +16,8 @@ fn every_link_in_the_documents_leads_to_a_file() {
     for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "examples/data/README.md"] {
         let folder = Path::new(document).parent().expect("a document is in a folder");
         for link in read(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let there = root().join(folder).join(link);
+            let file = link.split_once('#').map_or(link, |(file, _)| file);
+            let there = root().join(folder).join(file);
             assert!(link.starts_with("https://") || there.exists(), "{document} links to {link}");
         }
     }

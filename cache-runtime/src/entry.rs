@@ -33,7 +33,8 @@ use crate::store::Targets;
 
 /// One entry of a cache: a key, tags and a time-to-live, and then what to do with it.
 ///
-/// [`Cache::entry`] begins one. What `#[cached]` prints is such a sentence, so everything that it does can be done by hand.
+/// [`Cache::entry`] begins one. What `#[cached]` prints is such a sentence, so everything that it does can be done by hand. Its parts are borrowed until the end of the
+/// statement, so where the future has to be `Send`, a `let` makes the entry and the next statement awaits it.
 ///
 /// # Examples
 ///

@@ -31,8 +31,6 @@ struct Kept {
 
 /// How many keys and tags are kept at most. What does not fit is lost to the journal and stale until its time-to-live, which an event says.
 const MOST: usize = 100_000;
-/// How many are delivered in one attempt.
-const BATCH: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -83,7 +81,7 @@ impl Journal {
             return None;
         }
         let mut targets = Targets::default();
-        for register in kept.registers.keys().take(BATCH) {
+        for register in kept.registers.keys().take(Targets::BATCH) {
             match register {
                 Register::Key(key) => targets.keys.push(key.clone()),
                 Register::Tag(tag) => targets.tags.push(tag.clone()),

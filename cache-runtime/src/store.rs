@@ -214,8 +214,20 @@ pub(crate) enum StoreError {
 }
 
 impl Targets {
+    /// The most that one operation is given.
+    pub(crate) const BATCH: usize = 256;
+
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.tags.is_empty()
+    }
+
+    /// All of it, in as many parts as it takes.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = Self> {
+        let keys = self.keys.chunks(Self::BATCH).map(|keys| Self { keys: keys.to_vec(), tags: Vec::new() });
+        let tags = self.tags.chunks(Self::BATCH).map(|tags| Self { keys: Vec::new(), tags: tags.to_vec() });
+        let whole = self.keys.len() + self.tags.len() <= Self::BATCH;
+        let one = whole.then(|| self.clone());
+        one.into_iter().chain(keys.chain(tags).filter(move |_| !whole))
     }
 }
 

@@ -412,6 +412,16 @@ async fn by_hand_it_is_the_same(cache: Cache, other: Cache) {
     assert_eq!(cache.pending(), 0);
 }
 
+async fn any_number_of_tags_is_invalidated_at_once(cache: Cache, other: Cache) {
+    let row = Row::new();
+    assert_eq!(read(&row, 7).await, 1);
+    settled(7).await;
+    row.write();
+    let tags = (7..5007).rev().map(|id| format!("row:{id}"));
+    assert_eq!(cache.invalidate_tags(tags).await, Delivery::Applied);
+    assert_eq!(scope(other, read(&row, 7)).await, 2);
+}
+
 async fn another_type_under_the_same_key_is_a_miss(_: Cache, _: Cache) {
     #[cached(ttl = "5m", key = "same")]
     async fn number() -> u64 {
@@ -510,6 +520,7 @@ on_every_store! {
     no_fill_stores_nothing
     nothing_is_shared_by_those_who_wait_but_not_stored
     by_hand_it_is_the_same
+    any_number_of_tags_is_invalidated_at_once
     another_type_under_the_same_key_is_a_miss
     a_call_with_other_tags_does_not_get_an_entry_without_them
     keys_of_any_length_and_content_are_told_apart

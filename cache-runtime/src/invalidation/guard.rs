@@ -18,6 +18,7 @@ use crate::journal;
 use crate::site::Site;
 use crate::store::Keeps;
 use crate::store::Mark;
+use crate::store::StoreError;
 use crate::store::Targets;
 use crate::token::MarkId;
 use crate::token::Register;
@@ -71,7 +72,7 @@ impl Guard {
         };
         self.keep_renewing();
         let mark = Mark { id: self.id, life: life(&self.core, hold_off), strict, renew: false };
-        if let Err(error) = self.core.store.mark(targets, mark).await {
+        if let Err(error) = mark_all(&self.core, &targets, mark).await {
             tracing::warn!(function = self.site.function(), %error, "a mutation runs unguarded; its invalidation comes after it");
         }
     }
@@ -125,7 +126,7 @@ impl Drop for Guard {
             let mark = Mark { id, life: core.settings.guard, strict: held.strict, renew: false };
             let core = core.clone();
             self.core.finish(Box::pin(async move {
-                if core.store.mark(held.marked.clone(), mark).await.is_err() {
+                if mark_all(&core, &held.marked, mark).await.is_err() {
                     let _ = deliver(&core, site, held.marked, None).await;
                 }
             }));
@@ -164,7 +165,7 @@ pub(crate) async fn deliver(
     }
     // If the caller goes before the store has answered, the journal has it already.
     let journaled = Journaled { core, targets: &targets, confirmed: false };
-    let result = core.store.revoke(targets.clone(), ended).await;
+    let result = revoke_all(core, &targets, ended).await;
     journaled.end(result.is_ok());
     let counters = core.metrics.of(site);
     match result {
@@ -178,6 +179,22 @@ pub(crate) async fn deliver(
             Delivery::Deferred
         }
     }
+}
+
+/// Marks in batches, each with the store's whole deadline.
+async fn mark_all(core: &Core, targets: &Targets, mark: Mark) -> Result<(), StoreError> {
+    for batch in targets.batches() {
+        core.store.mark(batch, mark).await?;
+    }
+    Ok(())
+}
+
+/// Revokes in batches, each with the store's whole deadline.
+async fn revoke_all(core: &Core, targets: &Targets, ended: Option<MarkId>) -> Result<(), StoreError> {
+    for batch in targets.batches() {
+        core.store.revoke(batch, ended).await?;
+    }
+    Ok(())
 }
 
 /// Sends what was not confirmed to the journal, also when the future that waits for the confirmation is dropped.
@@ -223,7 +240,7 @@ fn renew(core: &Arc<Core>, id: MarkId, held: Arc<Mutex<Held>>) -> oneshot::Sende
             }
             // One that fails is tried again at the next turn, while the mark lives on.
             let mark = Mark { id, life: life(&core, left), strict, renew: true };
-            let _ = core.store.mark(targets, mark).await;
+            let _ = mark_all(&core, &targets, mark).await;
         }
     }));
     hold

@@ -5,6 +5,15 @@ use std::fmt;
 /// Why a cache could not be built or installed.
 ///
 /// No call of a cached function ever fails with one: a store that is away means running the function.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::Cache;
+///
+/// let error = Cache::builder().url("ftp://cache").build().unwrap_err();
+/// assert!(error.to_string().contains("`ftp:`"), "{error}");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Kind);
 

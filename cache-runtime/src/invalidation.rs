@@ -31,6 +31,17 @@ use crate::site::Templates;
 use crate::store::Targets;
 
 /// How a mutation guards what it invalidates.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Mode, invalidates};
+///
+/// #[invalidates(key = "stock:{sku}", mode = linearizable)]
+/// async fn sell(sku: &str) {}
+///
+/// assert_eq!(Mode::default(), Mode::Guarded);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
@@ -44,6 +55,19 @@ pub enum Mode {
 }
 
 /// What became of an invalidation.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Cache, Delivery};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// match Cache::memory().invalidate("user:7").await {
+///     Delivery::Applied => {}
+///     Delivery::Deferred => println!("other processes may read the old value for a while"),
+/// }
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an invalidation that was deferred is not in force yet"]
 pub enum Delivery {

@@ -56,6 +56,16 @@ use crate::token::Register;
 use crate::token::State;
 
 /// How much the in-process store may hold.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Cache, Capacity};
+///
+/// let cache = Cache::builder().capacity(Capacity::Bytes(64 << 20)).build()?;
+/// # drop(cache);
+/// # Ok::<(), cache_runtime::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Capacity {

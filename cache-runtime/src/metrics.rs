@@ -9,7 +9,17 @@ use crate::site::Site;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident)*) => {
-        /// How often each thing happened since the cache was built.
+        /// How often each thing happened since the cache was built. They can be added up.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use cache_runtime::Counts;
+        ///
+        /// let mut sum = Counts::default();
+        /// sum += Counts::default();
+        /// assert_eq!(sum.hits, 0);
+        /// ```
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Counts {
@@ -77,6 +87,25 @@ impl Counter {
 }
 
 /// What a cache has counted. See [`Cache::stats`](crate::Cache::stats).
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Cache, cached, scope};
+///
+/// #[cached(ttl = "1m", key = "double:{n}")]
+/// async fn double(n: u64) -> u64 {
+///     2 * n
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let cache = Cache::memory();
+/// scope(cache.clone(), async { double(double(1).await).await }).await;
+/// let stats = cache.stats();
+/// assert_eq!(stats.total.loads, 2);
+/// assert_eq!(stats.function("double").misses, 2);
+/// # });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -87,6 +116,25 @@ pub struct Stats {
 }
 
 /// What a cache has counted for one function.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Cache, cached, scope};
+///
+/// #[cached(ttl = "1m", key = "double:{n}")]
+/// async fn double(n: u64) -> u64 {
+///     2 * n
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let cache = Cache::memory();
+/// scope(cache.clone(), async { double(double(1).await).await }).await;
+/// for function in cache.stats().functions {
+///     println!("{} ({}:{}): {} loads", function.name, function.file, function.line, function.counts.loads);
+/// }
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FunctionStats {

@@ -17,6 +17,17 @@ use serde::de::DeserializeOwned;
 /// [`Arc`](std::sync::Arc) makes that cheap.
 ///
 /// Implemented for every type that fits; there is nothing to implement by hand.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use cache_runtime::Cacheable;
+///
+/// fn is_cacheable<T: Cacheable>() {}
+/// is_cacheable::<Arc<Vec<String>>>();
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be stored in a cache",
     label = "this value cannot be stored",
@@ -30,6 +41,17 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + Any> Cacheable for 
 /// A kind of return type: what of it is stored, and how a stored value becomes it again.
 ///
 /// [`returns`] finds the one for a type.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Fallible, Outcome, Split};
+///
+/// type Parsed = Fallible<u32, std::num::ParseIntError>;
+/// assert_eq!(Parsed::split(&"7".parse()), Split::Value(&7));
+/// assert_eq!(Parsed::split(&"x".parse()), Split::Failed);
+/// assert_eq!(Parsed::whole(7), Ok(7));
+/// ```
 pub trait Outcome: sealed::Sealed {
     /// The whole return type.
     type Whole;

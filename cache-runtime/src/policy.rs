@@ -3,6 +3,19 @@
 use std::time::Duration;
 
 /// How long a value is kept: a [`Duration`], or a closure that asks the value.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cache_runtime::cached;
+///
+/// #[cached(ttl = |token: &String| Duration::from_secs(token.len() as u64), key = "token:{user}")]
+/// async fn token(user: u64) -> String {
+///     format!("token of {user}")
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "this entry has no time-to-live",
     label = "needs `.ttl(…)` or `.ttl_with(…)` before",

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use quick_cache::sync::Cache as Hints;
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::codec::Value;
@@ -143,6 +144,29 @@ impl Core {
             let _ = rule;
             false
         }
+    }
+
+    /// Takes a `turn` at every `pause`, beside the caller, until the sender is dropped, a turn says that it was the last, or the cache is gone.
+    pub(crate) fn keep_on<F>(self: &Arc<Self>, pause: Duration, turn: F) -> oneshot::Sender<()>
+    where
+        F: Fn(Arc<Self>) -> Task<bool> + Send + 'static,
+    {
+        let (hold, mut ended) = oneshot::channel();
+        let (weak, host) = (Arc::downgrade(self), self.host.clone());
+        self.host.spawn(Box::pin(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = &mut ended => return,
+                    () = host.sleep(pause) => {}
+                }
+                let Some(core) = weak.upgrade() else { return };
+                if !turn(core).await {
+                    return;
+                }
+            }
+        }));
+        hold
     }
 
     /// Runs `task` off the caller's path; at once if the store is in process, where it has nothing to wait for.

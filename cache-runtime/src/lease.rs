@@ -104,21 +104,12 @@ pub(crate) fn lease_life(core: &Core) -> Duration {
 
 /// Renews the lease until the sender is dropped, it is lost, or a load has taken as long as it may.
 fn renew(core: &Arc<Core>, key: &Name, lease: LeaseId, generation: Generation) -> oneshot::Sender<()> {
-    let (hold, mut ended) = oneshot::channel();
-    let (weak, host, key) = (Arc::downgrade(core), core.host.clone(), key.clone());
-    let (life, limit) = (core.settings.lease, core.clock.now().after(core.settings.max_load));
-    core.host.spawn(Box::pin(async move {
-        loop {
-            tokio::select! {
-                biased;
-                _ = &mut ended => return,
-                () = host.sleep(life / 3) => {}
-            }
-            let Some(core) = weak.upgrade() else { return };
-            if core.clock.now() >= limit || core.store.renew(key.clone(), lease, generation, life).await == Ok(false) {
-                return;
-            }
-        }
-    }));
-    hold
+    let (key, life) = (key.clone(), core.settings.lease);
+    let limit = core.clock.now().after(core.settings.max_load);
+    core.keep_on(life / 3, move |core| {
+        let key = key.clone();
+        Box::pin(async move {
+            core.clock.now() < limit && core.store.renew(key, lease, generation, life).await != Ok(false)
+        })
+    })
 }

@@ -220,30 +220,23 @@ impl Drop for Journaled<'_> {
 
 /// Renews the marks until the sender is dropped or the hold-off has passed.
 fn renew(core: &Arc<Core>, id: MarkId, held: Arc<Mutex<Held>>) -> oneshot::Sender<()> {
-    let (hold, mut ended) = oneshot::channel();
-    let (weak, host, pause) = (Arc::downgrade(core), core.host.clone(), core.settings.guard / 3);
-    core.host.spawn(Box::pin(async move {
-        loop {
-            tokio::select! {
-                biased;
-                _ = &mut ended => return,
-                () = host.sleep(pause) => {}
-            }
-            let Some(core) = weak.upgrade() else { return };
+    core.keep_on(core.settings.guard / 3, move |core| {
+        let held = held.clone();
+        Box::pin(async move {
             let (targets, strict, until) = {
                 let held = lock(&held);
                 (held.marked.clone(), held.strict, held.until)
             };
             let left = until.map_or(Duration::ZERO, |until| until.since(core.clock.now()));
             if left.is_zero() {
-                return;
+                return false;
             }
             // One that fails is tried again at the next turn, while the mark lives on.
             let mark = Mark { id, life: life(&core, left), strict, renew: true };
             let _ = mark_all(&core, &targets, mark).await;
-        }
-    }));
-    hold
+            true
+        })
+    })
 }
 
 /// How long a mark lives: in process, where it dies with its mutation, for all of the hold-off.

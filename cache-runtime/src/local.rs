@@ -39,6 +39,7 @@ use crate::store::Begin;
 use crate::store::Begun;
 use crate::store::Blob;
 use crate::store::Fill;
+use crate::store::Held;
 use crate::store::Keeps;
 use crate::store::LeaseRequest;
 use crate::store::LeaseState;
@@ -96,11 +97,11 @@ const OVERHEAD: u64 = 256;
 /// An entry, and the cells its tokens live in.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    pub(crate) stored: Arc<Stored>,
+    pub(crate) stored: Stored,
     fill: LeaseId,
     expires: Moment,
-    /// In the order of the entry's dependencies.
-    cells: Box<[Arc<Cell>]>,
+    /// Of each dependency of the entry, the token it was filled under and the cell that token lives in.
+    tokens: Box<[(u64, Arc<Cell>)]>,
     weight: u64,
 }
 
@@ -146,7 +147,7 @@ impl Local {
     fn read_one(&self, read: &Read) -> Reading {
         let now = self.clock.now();
         let entry = read.entry.as_ref().and_then(|key| self.entry(key, now));
-        let entry = entry.map(|kept| (kept.fill, Blob::Value(kept.stored.clone())));
+        let entry = entry.map(|kept| (kept.fill, Blob::Value(kept as Arc<dyn Held>)));
         let state = |register: &Register| self.shard(name_of(register)).state(register, now);
         Reading { entry, states: read.registers.iter().map(state).collect() }
     }
@@ -181,13 +182,16 @@ impl Local {
 
     /// The entry of `fill`, with the cells of its tokens; `None` if one of them is gone already.
     fn keep(&self, fill: &Fill, now: Moment) -> Option<Kept> {
-        let Blob::Value(stored) = &fill.blob else { return None };
-        let cell = |dependency: &crate::token::Dependency| {
-            self.shard(name_of(&dependency.register)).cell(&dependency.register, dependency.token, now)
+        let Blob::Value(held) = &fill.blob else { return None };
+        let stored = held.stored();
+        let alive = |dependency: &crate::token::Dependency| {
+            let token = u64::try_from(dependency.token.0).ok()?;
+            let cell = self.shard(name_of(&dependency.register)).cell(&dependency.register, token, now)?;
+            Some((token, cell))
         };
-        let cells = stored.header.dependencies.iter().map(cell).collect::<Option<Box<[_]>>>()?;
+        let tokens = stored.header.dependencies.iter().map(alive).collect::<Option<Box<[_]>>>()?;
         let weight = stored.weight.map_or(1, |encoded| encoded + OVERHEAD);
-        Some(Kept { stored: stored.clone(), fill: fill.lease, expires: now.after(fill.life), cells, weight })
+        Some(Kept { stored: stored.clone(), fill: fill.lease, expires: now.after(fill.life), tokens, weight })
     }
 
     fn fill_now(&self, fill: &Fill) -> bool {
@@ -231,8 +235,13 @@ impl Local {
 impl Kept {
     #[inline]
     fn is_valid(&self, now: Moment) -> bool {
-        let tokens = self.stored.header.dependencies.iter().map(|dependency| dependency.token);
-        now < self.expires && self.cells.iter().zip(tokens).all(|(cell, token)| cell.holds(token, now))
+        now < self.expires && self.tokens.iter().all(|(token, cell)| cell.holds(*token, now))
+    }
+}
+
+impl Held for Kept {
+    fn stored(&self) -> &Stored {
+        &self.stored
     }
 }
 

@@ -90,7 +90,18 @@ pub(crate) enum Keeps {
 #[derive(Clone, Debug)]
 pub(crate) enum Blob {
     Bytes(Bytes),
-    Value(Arc<Stored>),
+    Value(Arc<dyn Held>),
+}
+
+/// An entry that is kept decoded, with whatever the store keeps beside it.
+pub(crate) trait Held: fmt::Debug + Send + Sync {
+    fn stored(&self) -> &Stored;
+}
+
+impl Held for Stored {
+    fn stored(&self) -> &Stored {
+        self
+    }
 }
 
 /// What to read for one key.

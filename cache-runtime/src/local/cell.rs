@@ -46,9 +46,9 @@ impl Cell {
 
     /// Whether `token` is still its token.
     #[inline]
-    pub(super) fn holds(&self, token: Token, now: Moment) -> bool {
+    pub(super) fn holds(&self, token: u64, now: Moment) -> bool {
         let held = self.token.load(Ordering::SeqCst);
-        u128::from(held) == token.0 && held != DEAD && now.0 < self.until.load(Ordering::SeqCst)
+        held == token && held != DEAD && now.0 < self.until.load(Ordering::SeqCst)
     }
 
     pub(super) fn current(&self, now: Moment) -> Option<Token> {

@@ -105,7 +105,7 @@ impl Shard {
     }
 
     /// The cell of a register, if `token` is its token.
-    pub(crate) fn cell(&self, register: &Register, token: Token, now: Moment) -> Option<Arc<Cell>> {
+    pub(crate) fn cell(&self, register: &Register, token: u64, now: Moment) -> Option<Arc<Cell>> {
         let cell = match register {
             Register::Tag(tag) => &self.tags.get(tag)?.cell,
             Register::Key(key) => {

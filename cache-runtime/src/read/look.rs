@@ -11,6 +11,7 @@ use crate::envelope::Stored;
 use crate::read::Caller;
 use crate::store::Begin;
 use crate::store::Blob;
+use crate::store::Held;
 use crate::store::Keeps;
 use crate::store::Read;
 use crate::store::Reading;
@@ -109,7 +110,8 @@ impl Caller<'_> {
 
     /// The entry as a hit, if it is one.
     async fn judge(&self, blob: Blob, mut known: Vec<(Register, State)>) -> Result<Option<Look>, StoreError> {
-        let Some(stored) = self.open(blob) else { return Ok(None) };
+        let Some(held) = self.open(blob) else { return Ok(None) };
+        let stored = held.stored();
         let header = &stored.header;
         let Some(remaining) = self.remaining(header) else { return Ok(None) };
         let of_type = header.schema == self.request.codec.schema && header.version == self.request.version;
@@ -136,9 +138,9 @@ impl Caller<'_> {
         !bare || self.leads.load(Ordering::Relaxed)
     }
 
-    fn open(&self, blob: Blob) -> Option<Arc<Stored>> {
+    fn open(&self, blob: Blob) -> Option<Arc<dyn Held>> {
         match blob {
-            Blob::Value(stored) => Some(stored),
+            Blob::Value(held) => Some(held),
             Blob::Bytes(bytes) => match Stored::decode(&self.request.key, &bytes, &self.registers) {
                 Ok(stored) => Some(Arc::new(stored)),
                 Err(error) => {

@@ -2,6 +2,7 @@
 
 mod get_or_load;
 mod parts;
+mod said;
 
 use std::any::Any;
 use std::any::type_name;
@@ -15,13 +16,13 @@ use crate::codec::Value;
 use crate::core::Loaded;
 pub use crate::entry::get_or_load::GetOrLoad;
 use crate::entry::parts::Parts;
-use crate::entry::parts::Span;
 pub(crate) use crate::entry::parts::rendered_names;
+use crate::entry::said::Said;
+use crate::entry::said::Span;
 use crate::invalidation;
 use crate::invalidation::Delivery;
 use crate::key::KeyPart;
 use crate::key::Name;
-use crate::key::Text;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
 use crate::policy::TimeToLive;
@@ -66,16 +67,7 @@ pub struct Entry<K, T = Unset> {
 impl<K: Outcome> Entry<K, Unset> {
     #[inline]
     pub(crate) fn new(cache: Cache, site: &'static Site) -> Self {
-        let parts = Parts {
-            cache,
-            site,
-            text: Text::new(),
-            key: None,
-            tags: None,
-            of: None,
-            jitter: None,
-            in_transaction: false,
-        };
+        let parts = Parts { cache, site, said: Said::default() };
         Self { parts, ttl: Unset, kind: PhantomData }
     }
 }
@@ -83,7 +75,7 @@ impl<K: Outcome> Entry<K, Unset> {
 impl<K: Outcome, T> Entry<K, T> {
     /// Says which type's function this is, for a site without a key: the type's name becomes part of the key. To be called before [`key`](Self::key).
     pub fn of<S: ?Sized>(mut self) -> Self {
-        self.parts.of = Some(type_name::<S>());
+        self.parts.said.options.of = Some(type_name::<S>());
         self
     }
 
@@ -114,9 +106,10 @@ impl<K: Outcome, T> Entry<K, T> {
             templates.placeholders(),
             parts.len()
         );
-        let start = self.parts.text.len();
-        templates.render(parts, &mut self.parts.text);
-        self.parts.tags = Some(Span { start, end: self.parts.text.len() });
+        let said = &mut *self.parts.said;
+        let start = said.text.len();
+        templates.render(parts, &mut said.text);
+        said.options.tags = Some(Span { start, end: said.text.len() });
         self
     }
 
@@ -135,7 +128,7 @@ impl<K: Outcome, T> Entry<K, T> {
     ///
     /// Between 0 and 1. Defaults to what the cache was built with, which defaults to 0.1.
     pub fn jitter(mut self, jitter: f64) -> Self {
-        self.parts.jitter = Some(jitter);
+        self.parts.said.options.jitter = Some(jitter);
         self
     }
 
@@ -143,7 +136,7 @@ impl<K: Outcome, T> Entry<K, T> {
     /// shared with other callers. An entry that is stored already is served, unless this task has just invalidated it inside of
     /// [`Cache::defer_invalidations`].
     pub fn in_transaction(mut self) -> Self {
-        self.parts.in_transaction = true;
+        self.parts.said.options.in_transaction = true;
         self
     }
 
@@ -209,7 +202,7 @@ impl<K: Outcome, T> Entry<K, T> {
         let ttl = self.ttl.of(&value);
         let Landing::Value { value, ttl, tags } = self.parts.landing(&value, ttl) else { return false };
         self.parts.owns_its_name()
-            && !self.parts.in_transaction
+            && !self.parts.said.options.in_transaction
             && read::put(self.parts.cache.core(), &request, value, ttl, tags).await
     }
 

@@ -7,6 +7,8 @@ use crate::cache::Cache;
 use crate::codec::Codec;
 use crate::context::Context;
 use crate::core::Core;
+use crate::entry::said::Said;
+use crate::entry::said::Span;
 use crate::envelope::Payload;
 use crate::key::KeyPart;
 use crate::key::KeyWriter;
@@ -24,28 +26,14 @@ use crate::token::Register;
 pub(super) struct Parts {
     pub(super) cache: Cache,
     pub(super) site: &'static Site,
-    /// The rendered key and tags, which share a buffer: an entry is moved from setter to setter.
-    pub(super) text: Text,
-    /// Where the key is, once it was given parts.
-    pub(super) key: Option<Span>,
-    /// Where the tags are, a NUL after each, once they were given parts.
-    pub(super) tags: Option<Span>,
-    pub(super) of: Option<&'static str>,
-    pub(super) jitter: Option<f64>,
-    pub(super) in_transaction: bool,
-}
-
-/// A part of a text.
-#[derive(Clone, Copy)]
-pub(super) struct Span {
-    pub(super) start: usize,
-    pub(super) end: usize,
+    pub(super) said: Said,
 }
 
 impl Parts {
     #[track_caller]
     pub(super) fn render_key(&mut self, parts: &[&dyn KeyPart]) {
-        let start = self.text.len();
+        let said = &mut *self.said;
+        let start = said.text.len();
         match self.site.key_template() {
             Some(template) => {
                 let takes = template.placeholders();
@@ -55,17 +43,17 @@ impl Parts {
                     template.as_str(),
                     parts.len()
                 );
-                template.render(parts, &mut self.text);
+                template.render(parts, &mut said.text);
             }
             None => {
-                self.site.write_name(self.of, &mut self.text);
+                self.site.write_name(said.options.of, &mut said.text);
                 for part in parts {
-                    self.text.push(b':');
-                    part.write(&mut KeyWriter::new(&mut self.text));
+                    said.text.push(b':');
+                    part.write(&mut KeyWriter::new(&mut said.text));
                 }
             }
         }
-        self.key = Some(Span { start, end: self.text.len() });
+        said.options.key = Some(Span { start, end: said.text.len() });
     }
 
     /// The value of a stored entry, decoded, in this process and of this very call's site and tags: all that a hit usually needs.
@@ -76,7 +64,7 @@ impl Parts {
         if !Context::is_bare() || core.journal.is_busy() {
             return None;
         }
-        let key = match self.key {
+        let key = match self.said.options.key {
             Some(span) => self.slice(span),
             None => self.site.key_template()?.literal()?.as_bytes(),
         };
@@ -92,26 +80,26 @@ impl Parts {
     }
 
     pub(super) fn slice(&self, span: Span) -> &[u8] {
-        &self.text[span.start..span.end]
+        &self.said.text[span.start..span.end]
     }
 
     /// Comparing nothing with nothing may cost as much as all the rest: some processors take long over an empty load from nowhere.
     #[inline]
     pub(super) fn has_tag_text(&self, other: &[u8]) -> bool {
-        match self.tags {
+        match self.said.options.tags {
             None => other.is_empty(),
             Some(span) => self.slice(span) == other,
         }
     }
 
     pub(super) fn tag_text(&self) -> &[u8] {
-        self.tags.map_or(&[], |span| self.slice(span))
+        self.said.options.tags.map_or(&[], |span| self.slice(span))
     }
 
     /// The key, also where nobody gave it parts because it takes none.
     #[track_caller]
     pub(super) fn full_key(&self) -> Text {
-        if let Some(span) = self.key {
+        if let Some(span) = self.said.options.key {
             return Text::from(self.slice(span));
         }
         let mut key = Text::new();
@@ -120,14 +108,14 @@ impl Parts {
                 assert!(template.placeholders() == 0, "the key `{}` was not given its parts", template.as_str());
                 template.render(&[], &mut key);
             }
-            None => self.site.write_name(self.of, &mut key),
+            None => self.site.write_name(self.said.options.of, &mut key),
         }
         key
     }
 
     #[track_caller]
     pub(super) fn tag_registers(&self) -> Arc<[Register]> {
-        let names = rendered_names(self.site.tag_templates(), self.tags.map(|span| self.slice(span)));
+        let names = rendered_names(self.site.tag_templates(), self.said.options.tags.map(|span| self.slice(span)));
         names.into_iter().map(Register::Tag).collect()
     }
 
@@ -154,18 +142,18 @@ impl Parts {
 
     pub(super) fn context(&self) -> Context {
         let mut context = Context::current();
-        context.no_fill |= self.in_transaction;
+        context.no_fill |= self.said.options.in_transaction;
         context
     }
 
     pub(super) fn landing<V: Cacheable>(&self, value: &V, ttl: Duration) -> Landing {
         let core: &Core = self.cache.core();
-        let ttl = policy::jittered(ttl, self.jitter.unwrap_or(core.settings.jitter), core.host.random());
+        let ttl = policy::jittered(ttl, self.said.options.jitter.unwrap_or(core.settings.jitter), core.host.random());
         Landing::Value { value: Arc::new(value.clone()), ttl, tags: self.tag_text().into() }
     }
 
     pub(super) fn owns_its_name(&self) -> bool {
-        self.site.key_template().is_some() || self.site.owns_its_name(self.of)
+        self.site.key_template().is_some() || self.site.owns_its_name(self.said.options.of)
     }
 }
 

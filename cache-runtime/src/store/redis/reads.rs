@@ -2,6 +2,8 @@
 //!
 //! A read is queued; a task takes all that is queued and sends it as one `MGET`, without waiting for the round trips before it. So a read joins only a round trip
 //! that is sent after the read began: what it sees is not older than its own call. One read is one command, whatever the number of its registers.
+//!
+//! A caller that is already where the I/O is done, and finds nobody waiting, sends its read itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,8 +11,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redis::Cmd;
 use redis::Value;
+use tokio::runtime;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -27,10 +32,14 @@ use crate::store::StoreError;
 use crate::token::LeaseId;
 use crate::token::State;
 
-/// The way into the queue.
-#[derive(Debug)]
+/// Where reads are asked for.
 pub(super) struct Reads {
     queue: mpsc::Sender<Asked>,
+    link: Arc<Link>,
+    keys: Keys,
+    under_way: Arc<Semaphore>,
+    /// The runtime that does the I/O.
+    home: runtime::Id,
 }
 
 /// A read that waits for its round trip.
@@ -46,12 +55,26 @@ impl Reads {
     /// Starts the task that sends. It ends when this is dropped. Must be called on the runtime that does the I/O.
     pub(super) fn start(link: Arc<Link>, keys: Keys) -> Self {
         let (queue, asked) = mpsc::channel(QUEUE);
-        tokio::spawn(send_all(asked, link, keys));
-        Self { queue }
+        let under_way = Arc::new(Semaphore::new(ROUND_TRIPS));
+        tokio::spawn(send_all(asked, Arc::clone(&under_way), Arc::clone(&link), keys.clone()));
+        Self { queue, link, keys, under_way, home: Handle::current().id() }
     }
 
-    /// Queues a read, and waits for it.
     pub(super) async fn read(&self, reads: Vec<Read>, deadline: Instant) -> Answer {
+        match self.free_way() {
+            Some(_way) => read_all(&reads, deadline, &self.link, &self.keys).await,
+            None => self.queue(reads, deadline).await,
+        }
+    }
+
+    /// A round trip of the caller's own, if nobody waits for one.
+    fn free_way(&self) -> Option<SemaphorePermit<'_>> {
+        let at_home = Handle::try_current().is_ok_and(|here| here.id() == self.home);
+        let waits = self.queue.capacity() < QUEUE;
+        if at_home && !waits { self.under_way.try_acquire().ok() } else { None }
+    }
+
+    async fn queue(&self, reads: Vec<Read>, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Asked { reads, deadline, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Away("too many reads are waiting".into()),
@@ -61,8 +84,7 @@ impl Reads {
     }
 }
 
-async fn send_all(mut queue: mpsc::Receiver<Asked>, link: Arc<Link>, keys: Keys) {
-    let under_way = Arc::new(Semaphore::new(ROUND_TRIPS));
+async fn send_all(mut queue: mpsc::Receiver<Asked>, under_way: Arc<Semaphore>, link: Arc<Link>, keys: Keys) {
     loop {
         // A round trip ends by the deadline of its first read, which is before that of any read in the queue.
         let Ok(permit) = Arc::clone(&under_way).acquire_owned().await else { return };
@@ -100,24 +122,29 @@ fn count_of(read: &Read) -> usize {
 }
 
 async fn round_trip(asked: Vec<Asked>, link: Arc<Link>, keys: Keys, _permit: Arc<OwnedSemaphorePermit>) {
-    let plan = Plan::of(&asked, &keys);
-    match fetch(&asked, &link, &plan.command, plan.of_entries.len()).await {
-        Ok(values) => {
-            let parse = |(value, of_entry)| if of_entry { entry(value) } else { Parsed::State(calls::state(&value)) };
-            let parsed: Vec<Parsed> = values.into_iter().zip(plan.of_entries).map(parse).collect();
-            let mut places = plan.places.into_iter();
-            for one in asked {
-                let readings = one.reads.iter().map(|read| reading(read, &parsed, &mut places)).collect();
-                // Whoever asked may have gone.
-                let _ = one.reply.send(Ok(readings));
-            }
-        }
-        Err(error) => {
-            for one in asked {
-                let _ = one.reply.send(Err(error.clone()));
-            }
-        }
+    let deadline = asked.iter().map(|one| one.deadline).min().unwrap_or_else(Instant::now);
+    let (reads, replies): (Vec<_>, Vec<_>) = asked.into_iter().map(|one| (one.reads, one.reply)).unzip();
+    let mut answer = read_all(reads.iter().flatten(), deadline, &link, &keys).await.map(Vec::into_iter);
+    for (reads, reply) in reads.iter().zip(replies) {
+        let own = answer.as_mut().map(|readings| readings.by_ref().take(reads.len()).collect());
+        // Whoever asked may have gone.
+        let _ = reply.send(own.map_err(|error| error.clone()));
     }
+}
+
+/// Reads everything with one command.
+async fn read_all<'a>(
+    reads: impl IntoIterator<Item = &'a Read> + Clone,
+    deadline: Instant,
+    link: &Arc<Link>,
+    keys: &Keys,
+) -> Answer {
+    let plan = Plan::of(reads.clone(), keys);
+    let values = fetch(deadline, link, &plan.command, plan.of_entries.len()).await?;
+    let parse = |(value, of_entry)| if of_entry { entry(value) } else { Parsed::State(calls::state(&value)) };
+    let parsed: Vec<Parsed> = values.into_iter().zip(plan.of_entries).map(parse).collect();
+    let mut places = plan.places.into_iter();
+    Ok(reads.into_iter().map(|read| reading(read, &parsed, &mut places)).collect())
 }
 
 /// One command for many reads. What several of them ask for is asked for once.
@@ -130,10 +157,10 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(asked: &[Asked], keys: &Keys) -> Self {
+    fn of<'a>(reads: impl IntoIterator<Item = &'a Read>, keys: &Keys) -> Self {
         let mut plan = Self { command: redis::cmd("MGET"), of_entries: Vec::new(), places: Vec::new() };
         let (mut entries, mut registers) = (HashMap::new(), HashMap::new());
-        for read in asked.iter().flat_map(|one| &one.reads) {
+        for read in reads {
             if let Some(key) = &read.entry {
                 let place = *entries.entry(key).or_insert_with(|| {
                     keys.push_entry(&mut plan.command, key);
@@ -161,11 +188,10 @@ enum Parsed {
     State(State),
 }
 
-async fn fetch(asked: &[Asked], link: &Arc<Link>, command: &Cmd, count: usize) -> Result<Vec<Value>, StoreError> {
+async fn fetch(deadline: Instant, link: &Arc<Link>, command: &Cmd, count: usize) -> Result<Vec<Value>, StoreError> {
     if count == 0 {
         return Ok(Vec::new());
     }
-    let deadline = asked.iter().map(|one| one.deadline).min().unwrap_or_else(Instant::now);
     let reply = link.send(deadline, command).await?;
     match reply.extract_error().map_err(|error| refusal(&error))? {
         Value::Array(values) if values.len() == count => Ok(values),

@@ -81,8 +81,8 @@ pub(crate) struct Settings {
     pub(crate) max_dependencies: usize,
     /// The largest encoded value that is stored, in bytes.
     pub(crate) max_entry: usize,
-    /// Whether values are weighed, because the in-process store is bounded in bytes.
-    pub(crate) weigh: bool,
+    /// The largest encoded value that the in-process store keeps, if that is bounded in bytes: values are weighed then.
+    pub(crate) heaviest: Option<u64>,
 }
 
 impl Default for Settings {
@@ -99,7 +99,7 @@ impl Default for Settings {
             jitter: 0.1,
             max_dependencies: 64,
             max_entry: 1 << 20,
-            weigh: false,
+            heaviest: None,
         }
     }
 }

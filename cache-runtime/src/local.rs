@@ -21,8 +21,12 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
+use quick_cache::DefaultHashBuilder;
+use quick_cache::Options;
+use quick_cache::OptionsBuilder;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Entries;
+use quick_cache::sync::DefaultLifecycle;
 
 use crate::clock::Clock;
 use crate::clock::Moment;
@@ -73,6 +77,9 @@ pub enum Capacity {
     /// So many entries.
     Entries(usize),
     /// So many bytes of values, as they would be encoded, plus what keeping them takes. Each value is encoded once to be weighed.
+    ///
+    /// The store is divided into parts of 4 MiB or more, of which a smaller one has only one, and a value has to fit into a part. One that does not is not stored, and counted as [`unstorable`](crate::Counts::unstorable),
+    /// as are values beyond [`max_entry`](crate::Builder::max_entry).
     Bytes(u64),
 }
 
@@ -86,6 +93,7 @@ impl Default for Capacity {
 /// See the module.
 pub(crate) struct Local {
     clock: Clock,
+    capacity: Capacity,
     entries: Entries<Name, Arc<Kept>, Weigh>,
     shards: [Mutex<Shard>; SHARDS],
 }
@@ -93,6 +101,32 @@ pub(crate) struct Local {
 const SHARDS: usize = 32;
 /// What an entry takes besides its value, roughly.
 const OVERHEAD: u64 = 256;
+/// The least that a part of a store holds, if all of it holds that much: a few of the largest entries.
+const LEAST_PART: u64 = 4 << 20;
+/// How much of a part is for entries that were read more than once, which is also the largest entry.
+const SHARE: f64 = 0.97;
+
+fn options(capacity: Capacity) -> Options {
+    let mut options = OptionsBuilder::new();
+    options.estimated_items_capacity(items(capacity)).hot_allocation(SHARE);
+    match capacity {
+        Capacity::Entries(entries) => options.weight_capacity(entries as u64),
+        Capacity::Bytes(bytes) => {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            let parts = usize::try_from(bytes / LEAST_PART).unwrap_or(usize::MAX).clamp(1, 4 * processors);
+            options.weight_capacity(bytes).shards(1 << parts.ilog2())
+        }
+    };
+    // Both numbers that it has to have are there.
+    options.build().expect("options of a store")
+}
+
+fn items(capacity: Capacity) -> usize {
+    match capacity {
+        Capacity::Entries(entries) => entries,
+        Capacity::Bytes(bytes) => usize::try_from(bytes / (4 * OVERHEAD)).unwrap_or(usize::MAX).max(16),
+    }
+}
 
 /// An entry, and the cells its tokens live in.
 #[derive(Debug)]
@@ -116,16 +150,24 @@ impl Weighter<Name, Arc<Kept>> for Weigh {
 
 impl Local {
     pub(crate) fn new(capacity: Capacity, clock: Clock) -> Self {
-        let (items, weight) = match capacity {
-            Capacity::Entries(entries) => (entries, entries as u64),
-            Capacity::Bytes(bytes) => (usize::try_from(bytes / (4 * OVERHEAD)).unwrap_or(usize::MAX).max(16), bytes),
-        };
-        let registers_per_shard = (2 * items / SHARDS).max(64);
+        let registers_per_shard = (2 * items(capacity) / SHARDS).max(64);
         Self {
             clock,
-            entries: Entries::with_weighter(items, weight, Weigh),
+            capacity,
+            entries: Entries::with_options(
+                options(capacity),
+                Weigh,
+                DefaultHashBuilder::default(),
+                DefaultLifecycle::default(),
+            ),
             shards: std::array::from_fn(|_| Mutex::new(Shard::new(registers_per_shard))),
         }
+    }
+
+    /// The largest encoded value that is kept, if this store is bounded in bytes. The part of it that is for entries just stored takes none that is larger than the rest.
+    pub(crate) fn heaviest(&self) -> Option<u64> {
+        let part = (self.entries.shard_capacity() as f64 * SHARE) as u64;
+        matches!(self.capacity, Capacity::Bytes(_)).then(|| part.saturating_sub(OVERHEAD))
     }
 
     /// The entry of the key that is written `text`, if it may be served now and if that is its name too. Long and odd texts have other names, and are found by

@@ -63,7 +63,8 @@ counters! {
     fills
     /// Entries that were not stored, because they were invalidated while they were loaded, because something in them cannot be depended on, or because the store could not take them.
     refused
-    /// Values that were not stored because they are too large, or could not be encoded.
+    /// Values that were not stored because they could not be encoded, or are too large: for [`max_entry`](crate::Builder::max_entry), or for an in-process store that is
+    /// [bounded in bytes](crate::Capacity::Bytes).
     unstorable
     /// Entries that could not be read: of another format, cut short, damaged, of another key or another type.
     unreadable

@@ -199,8 +199,8 @@ impl Builder {
 
     pub(super) fn build_in_memory(mut self) -> Core {
         let capacity = self.capacity.unwrap_or_default();
-        self.settings.weigh = matches!(capacity, Capacity::Bytes(_));
         let local = Arc::new(Local::new(capacity, self.clock.clone()));
+        self.settings.heaviest = local.heaviest();
         let mut core = Core::new(local.clone(), Arc::new(self.host()), self.clock, self.settings);
         core.local = Some(local);
         core

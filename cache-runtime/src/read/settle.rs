@@ -205,8 +205,10 @@ fn prepare(
 fn blob(core: &Core, request: &Request, header: Header, value: Value, origin: Origin) -> Option<Blob> {
     match core.store.keeps() {
         Keeps::Values => {
-            let weight =
-                if core.settings.weigh { Some(weigh(request, &value, core.settings.max_entry)?) } else { None };
+            let weight = match core.settings.heaviest {
+                Some(heaviest) => Some(weigh(core, request, &value).filter(|weight| *weight <= heaviest)?),
+                None => None,
+            };
             Some(Blob::Value(Arc::new(Stored { header, payload: Payload::Value(value), weight, origin: Some(origin) })))
         }
         Keeps::Bytes => {
@@ -220,9 +222,9 @@ fn blob(core: &Core, request: &Request, header: Header, value: Value, origin: Or
     }
 }
 
-fn weigh(request: &Request, value: &Value, most: usize) -> Option<u64> {
+fn weigh(core: &Core, request: &Request, value: &Value) -> Option<u64> {
     let mut encoded = Vec::new();
-    let fits = (request.codec.encode)(value, &mut encoded) && encoded.len() <= most;
+    let fits = (request.codec.encode)(value, &mut encoded) && encoded.len() <= core.settings.max_entry;
     fits.then_some(encoded.len() as u64)
 }
 

@@ -1,5 +1,8 @@
 //! Values as bytes, and what tells one type from another.
 
+#[cfg(feature = "msgpack")]
+mod msgpack;
+
 use std::any::Any;
 use std::any::type_name;
 use std::sync::Arc;
@@ -8,31 +11,102 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::outcome::Cacheable;
 
+/// In which form a cache writes values to a store outside of this process.
+///
+/// It is a matter of the writer: each entry says how it was written, so caches with different codecs on one store read each other's entries. An entry in a form that a build
+/// does not have is a miss, and counted as [`unreadable`](crate::Counts::unreadable).
+///
+/// Both write the names of fields, so what was stored is still read after a field with a default was added, or fields were reordered. Neither can write all that serde can
+/// describe:
+///
+/// | | JSON | MessagePack |
+/// |---|---|---|
+/// | maps whose keys are neither strings nor numbers | not stored | yes |
+/// | `f64::NAN` and the infinities | read as `None` in an `Option`, otherwise unreadable | yes |
+/// | `u128` and `i128` | yes | yes |
+/// | the same under `#[serde(flatten)]`, or in an enum with `untagged` or `tag` | unreadable | unreadable |
+/// | bytes, as `serde_bytes` has them | three to four bytes for each | one |
+/// | `Some(None)`, `Some(())` | `None` | `None` |
+/// | values nested more than 128 deep | unreadable | not stored |
+///
+/// What is unreadable is counted so, and loaded again at each call. What is read as `None` is a different value: where the difference means something, write
+/// an enum.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Cache, Codec};
+///
+/// let cache = Cache::builder().codec(Codec::Json).build()?;
+/// # drop(cache);
+/// # Ok::<(), cache_runtime::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Codec {
+    /// JSON, which is readable in the store.
+    #[default]
+    Json,
+    /// MessagePack with the names of fields: smaller, and with more types.
+    #[cfg(feature = "msgpack")]
+    MessagePack,
+}
+
+impl Codec {
+    /// The codec of that name, as a URL gives it.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if there is none of that name in this build.
+    pub(crate) fn named(name: &str) -> Result<Self, &'static str> {
+        match name {
+            "json" => Ok(Self::Json),
+            #[cfg(feature = "msgpack")]
+            "msgpack" => Ok(Self::MessagePack),
+            #[cfg(not(feature = "msgpack"))]
+            "msgpack" => Err("the codec `msgpack` needs the feature `msgpack` of `cache-runtime`"),
+            _ => Err("the codec is `json` or `msgpack`"),
+        }
+    }
+}
+
 /// A value whose type only the typed edge knows.
 pub(crate) type Value = Arc<dyn Any + Send + Sync>;
 
 /// What the untyped engine can do with a value of one type.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Codec {
+pub(crate) struct Coder {
     /// Which type. It may change from one build to the next, which costs a miss.
     pub(crate) schema: u64,
     /// Encodes, to the end of the buffer; says whether it could.
-    pub(crate) encode: fn(&Value, &mut Vec<u8>) -> bool,
+    pub(crate) encode: fn(&Value, Codec, &mut Vec<u8>) -> bool,
     /// Decodes what is exactly one value.
-    pub(crate) decode: fn(&[u8]) -> Option<Value>,
+    pub(crate) decode: fn(&[u8], Codec) -> Option<Value>,
 }
 
-impl Codec {
-    /// JSON: readable in the store, and old data still reads after a field was added.
-    pub(crate) fn json<V: Cacheable>() -> Self {
+impl Coder {
+    pub(crate) fn of<V: Cacheable>() -> Self {
         Self { schema: xxh3_64(type_name::<V>().as_bytes()), encode: encode::<V>, decode: decode::<V> }
     }
 }
 
-fn encode<V: Cacheable>(value: &Value, out: &mut Vec<u8>) -> bool {
-    value.downcast_ref::<V>().is_some_and(|value| serde_json::to_writer(out, value).is_ok())
+fn encode<V: Cacheable>(value: &Value, codec: Codec, out: &mut Vec<u8>) -> bool {
+    let Some(value) = value.downcast_ref::<V>() else { return false };
+    match codec {
+        Codec::Json => serde_json::to_writer(out, value).is_ok(),
+        #[cfg(feature = "msgpack")]
+        Codec::MessagePack => msgpack::encode(value, out),
+    }
 }
 
-fn decode<V: Cacheable>(bytes: &[u8]) -> Option<Value> {
-    serde_json::from_slice::<V>(bytes).ok().map(|value| Arc::new(value) as Value)
+fn decode<V: Cacheable>(bytes: &[u8], codec: Codec) -> Option<Value> {
+    let value = match codec {
+        Codec::Json => serde_json::from_slice::<V>(bytes).ok()?,
+        #[cfg(feature = "msgpack")]
+        Codec::MessagePack => msgpack::decode::<V>(bytes)?,
+    };
+    Some(Arc::new(value))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::codec::Value;
+use crate::envelope::Packing;
 use crate::flight::Flights;
 use crate::host::Host;
 use crate::host::SharedHost;
@@ -81,6 +82,8 @@ pub(crate) struct Settings {
     pub(crate) max_dependencies: usize,
     /// The largest encoded value that is stored, in bytes.
     pub(crate) max_entry: usize,
+    /// In which form values are written to a store outside of this process.
+    pub(crate) packing: Packing,
     /// The largest encoded value that the in-process store keeps, if that is bounded in bytes: values are weighed then.
     pub(crate) heaviest: Option<u64>,
 }
@@ -99,6 +102,7 @@ impl Default for Settings {
             jitter: 0.1,
             max_dependencies: 64,
             max_entry: 1 << 20,
+            packing: Packing::default(),
             heaviest: None,
         }
     }

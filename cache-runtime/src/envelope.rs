@@ -6,8 +6,12 @@
 //! payload length u32  checksum u64  payload
 //! ```
 //!
+//! The flags say in which [form](Form) the payload is; no flag means plain JSON. A flag that is not known makes an entry of another format of it.
+//!
 //! The checksum is the XXH3 of the payload with that of everything before as its seed. Numbers are little-endian. The payload comes last and as it is, so JSON stays readable in the store. Whatever is off by a bit, a byte or a
 //! length is [`Unreadable`], never a panic and never a value.
+
+mod form;
 
 use std::any::Any;
 use std::fmt;
@@ -19,6 +23,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 use xxhash_rust::xxh3::xxh3_128;
 
+pub(crate) use crate::envelope::form::Form;
+pub(crate) use crate::envelope::form::Packed;
+pub(crate) use crate::envelope::form::Packing;
 use crate::key::Name;
 use crate::site::Site;
 use crate::token::Dependency;
@@ -64,7 +71,7 @@ pub(crate) struct Origin {
 #[derive(Clone)]
 pub(crate) enum Payload {
     Value(Arc<dyn Any + Send + Sync>),
-    Bytes(Bytes),
+    Bytes(Packed),
 }
 
 /// Why bytes are no entry of this key.
@@ -78,10 +85,18 @@ pub(crate) enum Unreadable {
     Checksum,
     #[error("an entry of another key")]
     Key,
+    #[error("a value of another type than the function's")]
+    Type,
+    #[error("in a codec, or compressed in a way, that this build does not have")]
+    Form,
+    #[cfg(feature = "lz4")]
+    #[error("longer than it may be when decompressed, or not what was compressed")]
+    Compression,
 }
 
 const MAGIC: &[u8; 2] = b"cr";
 const FORMAT: u8 = 1;
+const FLAGS_AT: usize = 3;
 /// The most dependencies that an entry may have, whatever its cache allows.
 pub(crate) const MOST_DEPENDENCIES: usize = 1024;
 /// Everything before the dependencies.
@@ -89,7 +104,7 @@ const FIXED: usize = 2 + 1 + 1 + 16 + 8 + 4 + 8 + 8 + 4 + 2;
 const CHECKSUM: usize = 8;
 
 impl Header {
-    /// Appends the entry of `key` with the payload that `encode` appends.
+    /// Writes the entry of `key` with the payload that `encode` appends, in the form that it says.
     ///
     /// # Errors
     ///
@@ -97,7 +112,7 @@ impl Header {
     pub(crate) fn encode<E: From<Unreadable>>(
         &self,
         key: &Name,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<Form, E>,
     ) -> Result<Vec<u8>, E> {
         let mut out = Vec::with_capacity(FIXED + 64 * self.dependencies.len() + 512);
         self.put_fixed(key, &mut out)?;
@@ -107,7 +122,7 @@ impl Header {
         let length_at = out.len();
         out.extend_from_slice(&[0; 4 + CHECKSUM]);
         let payload_at = out.len();
-        encode(&mut out)?;
+        out[FLAGS_AT] = encode(&mut out)?.flags();
         let length = u32::try_from(out.len() - payload_at).map_err(|_| Unreadable::Length)?;
         out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
         let checksum = checksum(&out[..length_at + 4], &out[payload_at..]);
@@ -141,7 +156,11 @@ impl Stored {
     /// [`Unreadable`], which says what was off first.
     pub(crate) fn decode(key: &Name, bytes: &Bytes, known: &[Register]) -> Result<Self, Unreadable> {
         let mut reader = Reader { bytes, at: 0 };
-        if reader.take::<2>()? != *MAGIC || reader.take::<1>()? != [FORMAT] || reader.take::<1>()? != [0] {
+        if reader.take::<2>()? != *MAGIC || reader.take::<1>()? != [FORMAT] {
+            return Err(Unreadable::Format);
+        }
+        let [flags] = reader.take()?;
+        if flags & !Form::FLAGS != 0 {
             return Err(Unreadable::Format);
         }
         let of_key = u128::from_le_bytes(reader.take()?);
@@ -164,7 +183,8 @@ impl Stored {
         if of_key != digest(key) {
             return Err(Unreadable::Key);
         }
-        Ok(Self { header, payload: Payload::Bytes(payload), weight: None, origin: None })
+        let packed = Packed { form: Form::of_flags(flags)?, bytes: payload };
+        Ok(Self { header, payload: Payload::Bytes(packed), weight: None, origin: None })
     }
 }
 
@@ -224,7 +244,7 @@ impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value(_) => f.write_str("Value"),
-            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Bytes(packed) => write!(f, "{} bytes", packed.bytes.len()),
         }
     }
 }
@@ -283,8 +303,9 @@ mod tests {
 
     fn encoded(header: &Header, key: &Name, payload: &[u8]) -> Vec<u8> {
         let put = |out: &mut Vec<u8>| {
+            let start = out.len();
             out.extend_from_slice(payload);
-            Ok::<(), Unreadable>(())
+            Ok::<_, Unreadable>(Packing::default().pack(out, start))
         };
         header.encode(key, put).unwrap()
     }
@@ -296,7 +317,7 @@ mod tests {
             let bytes = Bytes::from(encoded(&header, &key, &payload));
             let stored = Stored::decode(&key, &bytes, &[]).unwrap();
             prop_assert_eq!(stored.header, header);
-            prop_assert!(matches!(stored.payload, Payload::Bytes(read) if read == payload));
+            prop_assert!(matches!(stored.payload, Payload::Bytes(read) if *read.bytes == *payload));
         }
 
         #[test]

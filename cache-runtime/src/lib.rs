@@ -72,6 +72,7 @@ pub use crate::cache::Cache;
 pub use crate::cache::global;
 pub use crate::cache::install;
 pub use crate::clock::Clock;
+pub use crate::codec::Codec;
 pub use crate::entry::Entry;
 pub use crate::entry::GetOrLoad;
 pub use crate::error::Error;

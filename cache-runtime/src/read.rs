@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::codec::Codec;
+use crate::codec::Coder;
 use crate::codec::Value;
 use crate::context::Context;
 use crate::context::Frame;
@@ -56,7 +56,7 @@ pub(crate) struct Request {
     /// Its own tags.
     pub(crate) tags: Arc<[Register]>,
     pub(crate) version: u32,
-    pub(crate) codec: Codec,
+    pub(crate) codec: Coder,
     /// How long tokens live that are created for it.
     pub(crate) token_life: Duration,
 }

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::codec::Codec;
 use crate::core::Core;
 use crate::core::Settings;
 use crate::envelope::MOST_DEPENDENCIES;
@@ -46,6 +47,7 @@ pub struct Builder {
     url: String,
     namespace: Option<String>,
     capacity: Option<Capacity>,
+    codec: Option<Codec>,
     clock: Clock,
     runtime: Option<Handle>,
     settings: Settings,
@@ -57,6 +59,7 @@ impl Builder {
             url: "memory:".to_owned(),
             namespace: None,
             capacity: None,
+            codec: None,
             clock: Clock::default(),
             runtime: None,
             settings: Settings::default(),
@@ -88,6 +91,21 @@ impl Builder {
     /// How much the in-process store holds. Defaults to 100,000 entries.
     pub fn capacity(mut self, capacity: Capacity) -> Self {
         self.capacity = Some(capacity);
+        self
+    }
+
+    /// In which form values are written to a store outside of this process. Comes before `codec=json` or `codec=msgpack` in the URL. Defaults to JSON.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = Some(codec);
+        self
+    }
+
+    /// Compresses encoded values of more than so many bytes on a store outside of this process, where that makes them shorter. Defaults to 4 KiB; `usize::MAX` compresses none.
+    ///
+    /// A process whose build lacks the feature `lz4` has a miss where it meets a compressed entry.
+    #[cfg(feature = "lz4")]
+    pub fn compress_above(mut self, bytes: usize) -> Self {
+        self.settings.packing.compress_above = bytes;
         self
     }
 
@@ -163,7 +181,7 @@ impl Builder {
         self
     }
 
-    /// The largest encoded value that is stored, in bytes. Defaults to 1 MiB.
+    /// The largest encoded value that is stored, in bytes, before it is compressed; a compressed entry that would be larger is not read either. Defaults to 1 MiB.
     pub fn max_entry(mut self, bytes: usize) -> Self {
         self.settings.max_entry = bytes;
         self
@@ -180,7 +198,7 @@ impl Builder {
             check_namespace(namespace)?;
         }
         if let Some(parameters) = self.url.strip_prefix("memory:") {
-            check_memory(parameters)?;
+            self.settings.packing.codec = check_memory(parameters)?;
             return Ok(Cache::from_core(self.build_in_memory()));
         }
         self.build_remote()
@@ -198,6 +216,7 @@ impl Builder {
     }
 
     pub(super) fn build_in_memory(mut self) -> Core {
+        self.settings.packing.codec = self.codec.unwrap_or(self.settings.packing.codec);
         let capacity = self.capacity.unwrap_or_default();
         let local = Arc::new(Local::new(capacity, self.clock.clone()));
         self.settings.heaviest = local.heaviest();
@@ -207,7 +226,7 @@ impl Builder {
     }
 
     #[cfg(feature = "redis")]
-    fn build_remote(self) -> Result<Cache, Error> {
+    fn build_remote(mut self) -> Result<Cache, Error> {
         if !self.url.starts_with("redis") {
             return Err(self.unknown_url());
         }
@@ -219,6 +238,7 @@ impl Builder {
             store = store.namespace(namespace);
         }
         check_namespace(store.namespace_text())?;
+        self.settings.packing.codec = self.codec.unwrap_or(store.codec);
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
         let host = self.host();
         let runtime = host.handle().ok_or(Kind::Thread)?.clone();
@@ -291,13 +311,20 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// The in-process store is nobody else's, so a namespace is taken and has nothing to do.
-fn check_memory(parameters: &str) -> Result<(), Error> {
-    match parameters.strip_prefix("?namespace=") {
-        Some(namespace) => check_namespace(namespace),
-        None if parameters.is_empty() => Ok(()),
-        None => Err(Kind::Url(format!("`memory:{parameters}` is not understood; write `memory:`")).into()),
+/// The in-process store is nobody else's, so a namespace is taken and has nothing to do, and a codec only weighs.
+fn check_memory(parameters: &str) -> Result<Codec, Error> {
+    let mut codec = Codec::default();
+    let Some(query) = parameters.strip_prefix('?').or(parameters.is_empty().then_some("")) else {
+        return Err(Kind::Url(format!("`memory:{parameters}` is not understood; write `memory:`")).into());
+    };
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("namespace", namespace)) => check_namespace(namespace)?,
+            Some(("codec", name)) => codec = Codec::named(name).map_err(|wrong| Kind::Url(wrong.to_owned()))?,
+            _ => return Err(Kind::Url(format!("`memory:{parameters}` is not understood; write `memory:`")).into()),
+        }
     }
+    Ok(codec)
 }
 
 fn check_namespace(namespace: &str) -> Result<(), Error> {

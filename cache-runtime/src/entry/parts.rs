@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Cache;
-use crate::codec::Codec;
+use crate::codec::Coder;
 use crate::context::Context;
 use crate::core::Core;
 use crate::entry::said::Said;
@@ -132,11 +132,11 @@ impl Parts {
     }
 
     /// A key of its own tells the function by its name, which another process may use for another: the place in the source goes into the schema.
-    pub(super) fn codec<V: Cacheable>(&self) -> Codec {
-        let codec = Codec::json::<V>();
+    pub(super) fn codec<V: Cacheable>(&self) -> Coder {
+        let codec = Coder::of::<V>();
         match self.site.key_template() {
             Some(_) => codec,
-            None => Codec { schema: codec.schema ^ self.site.fingerprint(), ..codec },
+            None => Coder { schema: codec.schema ^ self.site.fingerprint(), ..codec },
         }
     }
 

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::codec::Value;
 use crate::core::Loaded;
 use crate::envelope::Header;
+use crate::envelope::Packed;
 use crate::envelope::Payload;
 use crate::envelope::Stored;
+use crate::envelope::Unreadable;
 use crate::read::Caller;
 use crate::store::Begin;
 use crate::store::Blob;
@@ -152,21 +155,23 @@ impl Caller<'_> {
         }
     }
 
-    fn decode(&self, payload: &Payload) -> Option<crate::codec::Value> {
+    fn decode(&self, payload: &Payload) -> Option<Value> {
         match payload {
             Payload::Value(value) => Some(value.clone()),
-            Payload::Bytes(bytes) => {
-                let value = (self.request.codec.decode)(bytes);
-                if value.is_none() {
+            Payload::Bytes(packed) => match self.unpack(packed) {
+                Ok(value) => Some(value),
+                Err(error) => {
                     self.counters.unreadable.add();
-                    tracing::warn!(
-                        function = self.request.site.function(),
-                        "a stored value is not of the function's type"
-                    );
+                    tracing::warn!(function = self.request.site.function(), %error, "a stored value could not be read");
+                    None
                 }
-                value
-            }
+            },
         }
+    }
+
+    fn unpack(&self, packed: &Packed) -> Result<Value, Unreadable> {
+        let encoded = packed.unpacked(self.core.settings.max_entry)?;
+        (self.request.codec.decode)(&encoded, packed.form.codec()).ok_or(Unreadable::Type)
     }
 
     /// How much longer the entry may be served by this process's own clock.

@@ -213,9 +213,10 @@ fn blob(core: &Core, request: &Request, header: Header, value: Value, origin: Or
         }
         Keeps::Bytes => {
             let encode = |out: &mut Vec<u8>| {
-                let start = out.len();
-                let encoded = (request.codec.encode)(&value, out) && out.len() - start <= core.settings.max_entry;
-                encoded.then_some(()).ok_or(Unreadable::Length)
+                let (start, packing) = (out.len(), &core.settings.packing);
+                let encoded = (request.codec.encode)(&value, packing.codec, out);
+                let fits = encoded && out.len() - start <= core.settings.max_entry;
+                if fits { Ok(packing.pack(out, start)) } else { Err(Unreadable::Length) }
             };
             header.encode(&request.key, encode).ok().map(|bytes| Blob::Bytes(Bytes::from(bytes)))
         }
@@ -224,7 +225,8 @@ fn blob(core: &Core, request: &Request, header: Header, value: Value, origin: Or
 
 fn weigh(core: &Core, request: &Request, value: &Value) -> Option<u64> {
     let mut encoded = Vec::new();
-    let fits = (request.codec.encode)(value, &mut encoded) && encoded.len() <= core.settings.max_entry;
+    let fits = (request.codec.encode)(value, core.settings.packing.codec, &mut encoded)
+        && encoded.len() <= core.settings.max_entry;
     fits.then_some(encoded.len() as u64)
 }
 
@@ -242,8 +244,8 @@ async fn recapture(core: &Core, request: &Request, fill: &mut Fill) {
         dependency.token = state.usable().unwrap_or(dependency.token);
     }
     let put = |out: &mut Vec<u8>| {
-        out.extend_from_slice(&payload);
-        Ok::<(), Unreadable>(())
+        out.extend_from_slice(&payload.bytes);
+        Ok::<_, Unreadable>(payload.form)
     };
     if let Ok(bytes) = header.encode(&request.key, put) {
         fill.blob = Blob::Bytes(bytes.into());

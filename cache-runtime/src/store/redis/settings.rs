@@ -7,18 +7,22 @@ use redis::ConnectionInfo;
 use redis::IntoConnectionInfo;
 use redis::io::tcp::TcpSettings;
 
+use crate::codec::Codec;
+
 /// What a [`Redis`](super::Redis) is made of. Its `Debug` shows no credentials.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(super) info: ConnectionInfo,
     pub(super) namespace: String,
+    /// In which form the URL says that values are written.
+    pub(crate) codec: Codec,
     pub(super) op_timeout: Duration,
     pub(super) connect_timeout: Duration,
 }
 
 /// Reads the settings that a URL holds.
 ///
-/// `redis://[user:password@]host[:port][/db]` or `redis+unix:///path[?db=1&user=..&pass=..]`, and `namespace=` among the parameters.
+/// `redis://[user:password@]host[:port][/db]` or `redis+unix:///path[?db=1&user=..&pass=..]`, and `namespace=` and `codec=` among the parameters.
 ///
 /// # Errors
 ///
@@ -35,20 +39,24 @@ pub(crate) fn settings(url: &str) -> Result<Settings, String> {
         _ => return Err("not the address of a Redis; write one like `redis://127.0.0.1:6379`".into()),
     }
     let parsed = redis::parse_redis_url(url).ok_or("not a URL; write one like `redis://127.0.0.1:6379`")?;
-    let known: &[&str] = if scheme == "redis" { &["namespace"] } else { &["namespace", "db", "user", "pass"] };
-    let mut namespace = None;
+    let known: &[&str] =
+        if scheme == "redis" { &["namespace", "codec"] } else { &["namespace", "codec", "db", "user", "pass"] };
+    let (mut namespace, mut codec) = (None, Codec::default());
     for (name, value) in parsed.query_pairs() {
         if !known.contains(&&*name) {
             return Err(format!("unknown parameter `{name}`; expected one of `{}`", known.join("`, `")));
         }
-        if name == "namespace" {
-            namespace = Some(value.into_owned());
+        match &*name {
+            "namespace" => namespace = Some(value.into_owned()),
+            "codec" => codec = Codec::named(&value)?,
+            _ => {}
         }
     }
     let info = parsed.into_connection_info().map_err(|error| error.to_string())?;
     Ok(Settings {
         info: info.set_tcp_settings(TcpSettings::default().set_nodelay(true)),
         namespace: namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
+        codec,
         op_timeout: Duration::from_millis(100),
         connect_timeout: Duration::from_secs(1),
     })
@@ -86,6 +94,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("address", &format_args!("{}", self.info.addr()))
             .field("namespace", &self.namespace)
+            .field("codec", &self.codec)
             .field("op_timeout", &self.op_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
@@ -104,7 +113,16 @@ mod tests {
         assert_eq!(settings.info.addr().to_string(), "db.example:7000");
         let redis = settings.info.redis_settings();
         assert_eq!((redis.username(), redis.password(), redis.db()), (Some("ann"), Some("s cret"), 3));
-        assert_eq!(settings.namespace, "shop:prod");
+        assert_eq!((&*settings.namespace, settings.codec), ("shop:prod", Codec::Json));
+    }
+
+    #[cfg(feature = "msgpack")]
+    #[test]
+    fn a_url_says_in_which_form() {
+        for url in ["redis://host?namespace=shop&codec=msgpack", "redis+unix:///run/redis.sock?codec=msgpack"] {
+            assert_eq!(settings(url).unwrap().codec, Codec::MessagePack);
+        }
+        assert_eq!(settings("redis://host?codec=json").unwrap().codec, Codec::Json);
     }
 
     #[test]
@@ -126,6 +144,9 @@ mod tests {
             ("redis://ann:hunter2@host/one", "database"),
             ("redis://ann:hunter2@host:99999", "not a URL"),
             ("redis://ann:hunter2@host?ttl=1", "unknown parameter `ttl`"),
+            ("redis://ann:hunter2@host?codec=yaml", "`json` or `msgpack`"),
+            #[cfg(not(feature = "msgpack"))]
+            ("redis://ann:hunter2@host?codec=msgpack", "feature `msgpack`"),
             ("redis://ann:hunter2@host?db=1", "unknown parameter `db`"),
         ];
         for (url, expected) in wrong {

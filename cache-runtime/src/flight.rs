@@ -224,7 +224,7 @@ impl<R, L: Clone> Flights<R, L> {
     }
 
     /// How many keys are being loaded.
-    #[cfg(feature = "sim")]
+    #[cfg(any(feature = "sim", feature = "test-util"))]
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }

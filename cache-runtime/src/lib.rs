@@ -25,7 +25,8 @@
 //!
 //! - **Which store**: the memory of the process, or what `CACHE_URL` names. [`install`] and [`Cache::connect`] say it in the program, and fail where the environment would only be
 //!   reported as a `tracing` event.
-//! - **In tests**: [`scope()`] gives a task a cache of its own, and [`Clock::held`] holds its time.
+//! - **In tests**: [`scope()`] gives a task a cache of its own, [`Clock::held`] holds its time, and the module `testing` of the feature `test-util` makes its store fail and asserts what
+//!   it counted.
 //! - **By hand**: [`Cache::entry`] and [`Cache::invalidation`], which are all that the attributes print.
 //! - **To see what happens**: [`Cache::stats`], and `tracing` spans and events, which name functions and never values or arguments.
 
@@ -58,11 +59,17 @@ pub mod scope;
 pub mod sim;
 mod site;
 mod store;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod token;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}
+
+#[cfg(all(doctest, feature = "test-util"))]
+#[doc = include_str!("../../docs/testing.md")]
+mod testing_guide {}
 
 pub use cache_macros::cached;
 pub use cache_macros::invalidates;

@@ -38,6 +38,19 @@ macro_rules! counters {
             }
         }
 
+        impl Counts {
+            /// What was counted after `earlier`, which the same cache had counted for the same.
+            #[must_use]
+            pub fn since(self, earlier: Self) -> Self {
+                Self { $($name: self.$name.saturating_sub(earlier.$name),)* }
+            }
+
+            #[cfg(feature = "test-util")]
+            pub(crate) fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+
         impl std::ops::AddAssign for Counts {
             fn add_assign(&mut self, other: Self) {
                 $(self.$name += other.$name;)*
@@ -151,15 +164,60 @@ pub struct FunctionStats {
 }
 
 impl Stats {
+    /// What was counted after `earlier`, which the same cache had counted. Functions that were not called meanwhile are there, with zeros.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, cached, scope};
+    ///
+    /// #[cached(ttl = "1m", key = "double:{n}")]
+    /// async fn double(n: u64) -> u64 {
+    ///     2 * n
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::memory();
+    /// scope(cache.clone(), async {
+    ///     double(1).await;
+    ///     let before = cache.stats();
+    ///     double(1).await;
+    ///     let since = cache.stats().since(&before);
+    ///     assert_eq!((since.function("double").loads, since.total.hits), (0, 1));
+    /// })
+    /// .await;
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        // Several can have one name, file and line, where a macro wrote them: the first is the first.
+        let mut before: Vec<_> = earlier.functions.iter().collect();
+        let functions = self.functions.iter().map(|function| {
+            let at = before.iter().position(|earlier| earlier.place() == function.place());
+            let counts = at.map(|at| before.remove(at).counts).unwrap_or_default();
+            FunctionStats { counts: function.counts.since(counts), ..function.clone() }
+        });
+        Self { functions: functions.collect(), total: self.total.since(earlier.total) }
+    }
+
     /// What was counted for the function of that name, or nothing if it was never called. The name may leave out leading modules. Functions of one name in one
     /// module, such as methods of two types, are added up; [`functions`](Self::functions) has them apart, with their lines.
     pub fn function(&self, name: &str) -> Counts {
-        let named = |function: &&FunctionStats| {
-            function.name.strip_suffix(name).is_some_and(|front| front.is_empty() || front.ends_with("::"))
-        };
         let mut sum = Counts::default();
-        self.functions.iter().filter(named).for_each(|function| sum += function.counts);
+        let named = self.functions.iter().filter(|function| function.is_named(name));
+        named.for_each(|function| sum += function.counts);
         sum
+    }
+}
+
+impl FunctionStats {
+    /// Whether `name` is its name, or the end of it.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name.strip_suffix(name).is_some_and(|front| front.is_empty() || front.ends_with("::"))
+    }
+
+    fn place(&self) -> (&str, &str, u32) {
+        (&self.name, self.file, self.line)
     }
 }
 

@@ -13,7 +13,9 @@ fn expansion_in_the_readme_is_the_snapshot() {
 
 #[test]
 fn every_link_in_the_documents_leads_to_a_file() {
-    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "examples/data/README.md"] {
+    for document in
+        ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/testing.md", "examples/data/README.md"]
+    {
         let folder = Path::new(document).parent().expect("a document is in a folder");
         for link in read(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split_once('#').map_or(link, |(file, _)| file);

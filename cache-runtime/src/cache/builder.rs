@@ -15,14 +15,22 @@ use crate::core::Settings;
 use crate::envelope::MOST_DEPENDENCIES;
 use crate::error::Error;
 use crate::error::Kind;
+#[cfg(any(feature = "redis", feature = "test-util"))]
+use crate::host::SharedHost;
 use crate::host::Threaded;
 use crate::local::Capacity;
 use crate::local::Local;
 use crate::policy::LONGEST;
 #[cfg(feature = "redis")]
+use crate::store::Store;
+#[cfg(feature = "redis")]
 use crate::store::redis;
 #[cfg(feature = "redis")]
 use crate::store::redis::Redis;
+#[cfg(feature = "test-util")]
+use crate::testing::Faults;
+#[cfg(feature = "test-util")]
+use crate::testing::Outside;
 
 /// Settings of a cache, each with a default that serves.
 ///
@@ -50,6 +58,8 @@ pub struct Builder {
     codec: Option<Codec>,
     clock: Clock,
     runtime: Option<Handle>,
+    #[cfg(feature = "test-util")]
+    faults: Option<Faults>,
     settings: Settings,
 }
 
@@ -62,6 +72,8 @@ impl Builder {
             codec: None,
             clock: Clock::default(),
             runtime: None,
+            #[cfg(feature = "test-util")]
+            faults: None,
             settings: Settings::default(),
         }
     }
@@ -112,6 +124,15 @@ impl Builder {
     /// A runtime to use in place of a thread of the cache's own. It must have timers and I/O enabled and outlive the cache.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
+        self
+    }
+
+    /// Puts `faults` between the cache and its store, for a test to make it fail. Defaults to none.
+    ///
+    /// The in-process store is then treated as one that is outside of the process, because only such a store can fail.
+    #[cfg(feature = "test-util")]
+    pub fn faults(mut self, faults: &Faults) -> Self {
+        self.faults = Some(faults.clone());
         self
     }
 
@@ -220,9 +241,22 @@ impl Builder {
         let capacity = self.capacity.unwrap_or_default();
         let local = Arc::new(Local::new(capacity, self.clock.clone()));
         self.settings.heaviest = local.heaviest();
+        #[cfg(feature = "test-util")]
+        if let Some(faults) = self.faults.clone() {
+            return self.build_outside(&faults, local);
+        }
         let mut core = Core::new(local.clone(), Arc::new(self.host()), self.clock, self.settings);
         core.local = Some(local);
         core
+    }
+
+    #[cfg(feature = "test-util")]
+    fn build_outside(mut self, faults: &Faults, local: Arc<Local>) -> Core {
+        let host: SharedHost = Arc::new(self.host());
+        self.settings.max_entry =
+            local.heaviest().map_or(usize::MAX, |most| most as usize).min(self.settings.max_entry);
+        let store = faults.over(Arc::new(Outside(local)), &host, &self.clock, &self.settings);
+        Core::new(store, host, self.clock, self.settings)
     }
 
     #[cfg(feature = "redis")]
@@ -242,8 +276,14 @@ impl Builder {
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
         let host = self.host();
         let runtime = host.handle().ok_or(Kind::Thread)?.clone();
-        let store = Redis::new(store, runtime).map_err(Kind::Url)?;
-        Ok(Cache::from_core(Core::new(Arc::new(store), Arc::new(host), self.clock, self.settings)))
+        let host: SharedHost = Arc::new(host);
+        let store: Arc<dyn Store> = Arc::new(Redis::new(store, runtime).map_err(Kind::Url)?);
+        #[cfg(feature = "test-util")]
+        let store = match &self.faults {
+            Some(faults) => faults.over(store, &host, &self.clock, &self.settings),
+            None => store,
+        };
+        Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings)))
     }
 
     #[cfg(not(feature = "redis"))]

@@ -1,0 +1,163 @@
+//! The in-process store as if it were outside of the process.
+//!
+//! A store in process cannot fail, and the engine relies on that: what it holds there dies with it, so nothing is renewed and nothing has to be short-lived. Where a test makes it fail,
+//! it has to be used as one that can: entries are bytes, leases and marks are short and renewed.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::envelope::Header;
+use crate::envelope::Payload;
+use crate::envelope::Stored;
+use crate::key::Name;
+use crate::local::Local;
+use crate::store::Begin;
+use crate::store::Begun;
+use crate::store::Blob;
+use crate::store::Fill;
+use crate::store::Keeps;
+use crate::store::Mark;
+use crate::store::Read;
+use crate::store::Reading;
+use crate::store::Reply;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::Targets;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+
+/// Keeps bytes in the in-process store, with the tokens of their entries, so that these are known for as long as the entries are there.
+#[derive(Debug)]
+pub(crate) struct Outside(pub(crate) Arc<Local>);
+
+impl Outside {
+    /// The bytes as a value that they are.
+    fn wrapped(&self, key: &Name, bytes: &Bytes) -> Stored {
+        let decoded = Stored::decode(key, bytes, &[]).ok();
+        let length = match decoded.as_ref().map(|stored| &stored.payload) {
+            Some(Payload::Bytes(packed)) => packed.bytes.len(),
+            _ => bytes.len(),
+        };
+        Stored {
+            header: decoded.map_or_else(unknown, |stored| stored.header),
+            payload: Payload::Value(Arc::new(bytes.clone())),
+            weight: self.0.heaviest().map(|_| length as u64),
+            origin: None,
+        }
+    }
+
+    async fn fill_bytes(&self, fill: Fill) -> Result<bool, StoreError> {
+        let Blob::Bytes(bytes) = &fill.blob else {
+            return Err(StoreError::Refused("a value that is not encoded".to_owned()));
+        };
+        let stored = self.wrapped(&fill.key, bytes);
+        self.0.fill(Fill { blob: Blob::Value(Arc::new(stored)), ..fill }).await
+    }
+
+    async fn read_bytes(&self, reads: Vec<Read>) -> Result<Vec<Reading>, StoreError> {
+        let mut readings = self.0.read(reads).await?;
+        for reading in &mut readings {
+            reading.entry = reading.entry.take().and_then(|(lease, blob)| Some((lease, unwrapped(blob)?)));
+        }
+        Ok(readings)
+    }
+}
+
+fn unwrapped(blob: Blob) -> Option<Blob> {
+    match blob {
+        Blob::Bytes(bytes) => Some(Blob::Bytes(bytes)),
+        Blob::Value(held) => match &held.stored().payload {
+            Payload::Value(value) => value.downcast_ref::<Bytes>().cloned().map(Blob::Bytes),
+            Payload::Bytes(_) => None,
+        },
+    }
+}
+
+/// The header of bytes that are no entry, which a store does not mind.
+fn unknown() -> Header {
+    Header { schema: 0, version: 0, created: 0, ttl: Duration::ZERO, load: Duration::ZERO, dependencies: Vec::new() }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Store for Outside {
+    fn keeps(&self) -> Keeps {
+        Keeps::Bytes
+    }
+
+    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.0.ready()
+    }
+
+    fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
+        Box::pin(self.read_bytes(reads))
+    }
+
+    fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
+        self.0.begin(begin)
+    }
+
+    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
+        self.0.renew(key, lease, generation, life)
+    }
+
+    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
+        self.0.release(key, lease)
+    }
+
+    fn fill(&self, fill: Fill) -> Reply<'_, bool> {
+        Box::pin(self.fill_bytes(fill))
+    }
+
+    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
+        self.0.mark(targets, mark)
+    }
+
+    fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
+        self.0.revoke(targets, ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::core::Settings;
+    use crate::host::SharedHost;
+    use crate::host::Threaded;
+    use crate::local::Capacity;
+    use crate::store::conformance;
+    use crate::store::conformance::Breach;
+    use crate::store::conformance::Subject;
+    use crate::store::conformance::Waiting;
+    use crate::testing::Faults;
+
+    struct Held(Arc<dyn Store>, Clock);
+
+    impl Subject for Held {
+        fn store(&self) -> Arc<dyn Store> {
+            self.0.clone()
+        }
+
+        fn advance(&self, by: Duration) -> Waiting<'_> {
+            self.1.advance(by);
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_store_of_a_test_conforms_while_nothing_is_wrong() {
+        let clock = Clock::held();
+        let local = Arc::new(Local::new(Capacity::default(), clock.clone()));
+        let host: SharedHost = Arc::new(Threaded::default());
+        let store = Faults::new().over(Arc::new(Outside(local)), &host, &clock, &Settings::default());
+        let breaches = conformance::breaches(&Held(store, clock)).await;
+        // In process a token lives until it is revoked, so that none can return.
+        let exempt =
+            |breach: &&Breach| breach.law == "an expired token never returns" && breach.seen.starts_with("expired:");
+        assert_eq!(breaches.iter().filter(exempt).count(), breaches.len(), "{breaches:#?}");
+    }
+}

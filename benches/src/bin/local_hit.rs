@@ -1,75 +1,74 @@
-//! A hit in process through an annotated function, beside a bare look-up in the map behind it.
+//! A hit in process, by one thread and by two, of one hot key and of many.
 //!
-//! `cargo run --release -p benches --bin local_hit`
+//! `cargo run --release --bin local_hit [WORD]`: with a word, only the floor and those whose name has it.
+//!
+//! One thread is measured by the processor time that it used, which other programs disturb least. Two are measured by the clock on the wall, because waiting for each
+//! other is part of what a call costs.
 
-use std::hint::black_box;
-use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
-use std::time::Duration;
+use std::sync::Barrier;
+use std::thread;
 use std::time::Instant;
 
-use benches::Side;
-use benches::medians;
-use cache_runtime::cached;
-use quick_cache::sync::Cache;
-use serde::Deserialize;
-use serde::Serialize;
-
-#[derive(Serialize, Deserialize)]
-struct User {
-    name: String,
-}
-
-#[cached(ttl = "1h", key = "user:{tenant}:{id}")]
-async fn user(tenant: &str, id: u64) -> Arc<User> {
-    Arc::new(User { name: format!("{tenant} {id}") })
-}
-
-#[cached(ttl = "1h", key = "tagged:{tenant}:{id}", tags = ["users", "all"])]
-async fn two_tags(tenant: &str, id: u64) -> Arc<User> {
-    Arc::new(User { name: format!("{tenant} {id}") })
-}
-
-#[cached(ttl = "1h", key = "dynamic:{tenant}:{id}", tags = ["users", "tenant:{tenant}"])]
-async fn dynamic_tags(tenant: &str, id: u64) -> Arc<User> {
-    Arc::new(User { name: format!("{tenant} {id}") })
-}
-
-const COUNT: u32 = 200_000;
-
-fn now<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return value;
-        }
-    }
-}
-
-fn time(mut operation: impl FnMut()) -> Duration {
-    let start = Instant::now();
-    for _ in 0..COUNT {
-        operation();
-    }
-    start.elapsed()
-}
+use benches::keys;
+use benches::local::Local;
+use benches::local::named;
+use benches::rounds::Contender;
+use benches::rounds::race;
+use benches::table::Table;
+use nix::time::ClockId;
+use nix::time::clock_gettime;
+use tokio::runtime::Builder;
+use tokio::runtime::Runtime;
 
 fn main() {
-    let floor = Cache::<(&str, u64), Arc<User>>::new(100_000);
-    floor.insert(("acme", 7), Arc::new(User { name: String::new() }));
-    let mut sides: Vec<Side<'_>> = vec![
-        ("quick_cache, borrowed key", Box::new(|| time(|| drop(black_box(floor.get(&(black_box("acme"), 7_u64))))))),
-        ("annotated function", Box::new(|| time(|| drop(black_box(now(user(black_box("acme"), 7))))))),
-        ("with two fixed tags", Box::new(|| time(|| drop(black_box(now(two_tags(black_box("acme"), 7))))))),
-        ("with a tag of the arguments", Box::new(|| time(|| drop(black_box(now(dynamic_tags(black_box("acme"), 7))))))),
-    ];
-    let medians = medians(&mut sides, 15, COUNT);
-    println!("one hot key (tenant, id), value behind an `Arc`, one thread, median of 15 runs of {COUNT}");
-    for ((name, _), nanos) in sides.iter().zip(&medians) {
-        println!("{name:>28}  {nanos:>6.1} ns  {:>5.2} of the floor", nanos / medians[0]);
+    let word = std::env::args().nth(1).unwrap_or_default();
+    let locals = named(&word, &runtime());
+    for (title, keys) in [("one hot key", keys::hot(COUNT)), ("100,000 keys by Zipf", keys::zipf(COUNT))] {
+        let one = |local: &Local| processor_nanoseconds(local, &keys);
+        println!("A hit, {title}, 1 thread:\n\n{}", compare(&locals, one));
+        let two = |local: &Local| wall_nanoseconds(local, &keys, 2);
+        println!("A hit, {title}, 2 threads:\n\n{}", compare(&locals, two));
     }
-    let allocations = allocation_counter::measure(|| drop(black_box(now(user("acme", 7)))));
-    println!("allocations of a hit: {}", allocations.count_total);
 }
+
+fn compare(locals: &[Local], nanoseconds: impl Fn(&Local) -> f64) -> Table {
+    let mut contenders: Vec<_> = locals.iter().map(|local| Contender::new(local.name, || nanoseconds(local))).collect();
+    let mut table = Table::new(["", "ns per call", "of the floor"]);
+    for outcome in race(&mut contenders, ROUNDS) {
+        table.row([outcome.name, format!("{:.0}", outcome.measured), format!("{:.2}", outcome.ratio)]);
+    }
+    table
+}
+
+fn processor_nanoseconds(local: &Local, keys: &[u64]) -> f64 {
+    let runtime = runtime();
+    let used = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("the processor time of this thread");
+    let before = used();
+    local.run(&runtime, keys);
+    let time = used() - before;
+    (time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64) / keys.len() as f64
+}
+
+/// What a call takes on each of `threads` that run at once.
+fn wall_nanoseconds(local: &Local, keys: &[u64], threads: usize) -> f64 {
+    let barrier = Barrier::new(threads);
+    let run = || {
+        let runtime = runtime();
+        barrier.wait();
+        let start = Instant::now();
+        local.run(&runtime, keys);
+        start.elapsed().as_secs_f64() * 1e9 / keys.len() as f64
+    };
+    let times: Vec<f64> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread that ends")).collect()
+    });
+    times.iter().sum::<f64>() / threads as f64
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().build().expect("a runtime")
+}
+
+const ROUNDS: usize = 31;
+const COUNT: usize = 100_000;

@@ -1,110 +1,184 @@
 //! A hit on Redis through an annotated function, beside a bare `GET` and decode on a connection of the same kind.
 //!
-//! `cargo run --release -p benches --bin redis_hit` starts its own server.
+//! `cargo run --release --bin redis_hit` starts a server of its own.
+//!
+//! Our connection lives on a thread of the cache, so that it serves any runtime. What that hop costs is seen beside a bare connection that lives on another runtime than
+//! its callers.
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 use std::time::Instant;
 
+use benches::rounds::Contender;
+use benches::rounds::race;
+use benches::server::Server;
+use benches::table::Table;
 use cache_runtime::Cache;
 use cache_runtime::cached;
 use cache_runtime::scope;
-use cache_runtime::sim::Server;
+use cached::AsyncRedisCache;
+use cached::macros::concurrent_cached;
 use redis::aio::MultiplexedConnection;
 use serde::Deserialize;
 use serde::Serialize;
 use tokio::runtime::Builder;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-#[derive(Clone, Serialize, Deserialize)]
+fn main() {
+    let server = Server::start();
+    PEER_URL.set(server.url()).expect("the only server");
+    let runtimes = Runtimes { callers: runtime(2), elsewhere: runtime(1) };
+    for (title, size) in [("200 B", 200), ("10 kB", 10_000)] {
+        let bench = runtimes.callers.block_on(Bench::new(&server, &runtimes, size));
+        for callers in [1, 64] {
+            let plural = if callers == 1 { "" } else { "s" };
+            println!("A hit of {title} on Redis, {callers} caller{plural}:\n\n{}", bench.compare(&runtimes, callers));
+        }
+        let total = bench.cache.stats().total;
+        assert!(total.store_failures == 0 && total.loads <= 2 * KEYS, "not all were hits: {total:?}");
+    }
+}
+
+struct Runtimes {
+    callers: Runtime,
+    elsewhere: Runtime,
+}
+
+fn runtime(threads: usize) -> Runtime {
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime")
+}
+
+/// Everything that the contenders need, with every key stored.
+struct Bench {
+    size: usize,
+    cache: Cache,
+    here: MultiplexedConnection,
+    elsewhere: MultiplexedConnection,
+}
+
+impl Bench {
+    async fn new(server: &Server, runtimes: &Runtimes, size: usize) -> Self {
+        let url = format!("{}?namespace=size{size}", server.url());
+        // On a machine that is busy with something else, a deadline would turn a hit into a load.
+        let cache = Cache::builder().url(&url).op_timeout(Duration::from_secs(5)).connect().await.expect("a cache");
+        let client = redis::Client::open(server.url()).expect("an address");
+        let mut here = client.get_multiplexed_async_connection().await.expect("a connection");
+        let connect = async move { client.get_multiplexed_async_connection().await.expect("a connection") };
+        let elsewhere = runtimes.elsewhere.spawn(connect).await.expect("a connection");
+        for id in 0..KEYS {
+            let value = serde_json::to_vec(&User::load(id, size)).expect("a value as JSON");
+            let set = redis::cmd("SET").arg(floor_key(size, id)).arg(value).exec_async(&mut here).await;
+            set.expect("a stored value");
+            scope(cache.clone(), async { (plain(id, size).await, two_tags(id, size).await) }).await;
+            peer(id, size).await.expect("a stored value");
+        }
+        // Values are stored beside the callers.
+        while cache.stats().total.fills < 2 * KEYS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Self { size, cache, here, elsewhere }
+    }
+
+    fn compare(&self, runtimes: &Runtimes, callers: u64) -> Table {
+        let size = self.size;
+        let count = if callers == 1 { 500 } else { 16_000 } / if size > 1000 { 4 } else { 1 };
+        let run = |load: Load<'_>| runtimes.callers.block_on(scope(self.cache.clone(), load));
+        let mut contenders = [
+            Contender::new("floor: `GET` and serde_json", || {
+                let connection = self.here.clone();
+                run(Box::pin(rate(callers, count, move |id| get(connection.clone(), id, size))))
+            }),
+            Contender::new("the same, connection on another runtime", || {
+                let connection = self.elsewhere.clone();
+                run(Box::pin(rate(callers, count, move |id| get(connection.clone(), id, size))))
+            }),
+            Contender::new("annotated", || run(Box::pin(rate(callers, count, move |id| plain(id, size))))),
+            Contender::new("annotated, two tags", || run(Box::pin(rate(callers, count, move |id| two_tags(id, size))))),
+            Contender::new("cached, `concurrent_cached` on Redis", || {
+                let call = move |id| async move { peer(id, size).await.expect("a stored value") };
+                run(Box::pin(rate(callers, count, call)))
+            }),
+        ];
+        let mut table = Table::new(["", "thousand calls per second", "of the floor"]);
+        for outcome in race(&mut contenders, ROUNDS) {
+            table.row([outcome.name, format!("{:.1}", outcome.measured), format!("{:.2}", outcome.ratio)]);
+        }
+        table
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct User {
     id: u64,
     text: String,
 }
 
+impl User {
+    fn load(id: u64, size: usize) -> Self {
+        Self { id, text: "x".repeat(size) }
+    }
+}
+
 #[cached(ttl = "1h", key = "user:{id}", skip(size))]
-async fn user(id: u64, size: usize) -> User {
-    User { id, text: "x".repeat(size) }
+async fn plain(id: u64, size: usize) -> User {
+    User::load(id, size)
 }
 
 #[cached(ttl = "1h", key = "tagged:{id}", skip(size), tags = ["users", "user:{id}"])]
-async fn tagged(id: u64, size: usize) -> User {
-    User { id, text: "x".repeat(size) }
+async fn two_tags(id: u64, size: usize) -> User {
+    User::load(id, size)
 }
 
-const KEYS: u64 = 100;
-
-async fn get(mut connection: MultiplexedConnection, id: u64) -> User {
-    let bytes: Vec<u8> = redis::cmd("GET").arg(format!("floor:{id}")).query_async(&mut connection).await.unwrap();
-    serde_json::from_slice(&bytes).unwrap()
+#[concurrent_cached(
+    ty = "AsyncRedisCache<String, User>",
+    create = r#"{ peer_store().await }"#,
+    key = "String",
+    convert = r#"{ format!("{size}:{id}") }"#,
+    map_error = "|error| error.to_string()"
+)]
+async fn peer(id: u64, size: usize) -> Result<User, String> {
+    Ok(User::load(id, size))
 }
 
-/// Runs `operation` from `callers` at once, `count` times in all, and returns operations per second.
+async fn peer_store() -> AsyncRedisCache<String, User> {
+    let url = PEER_URL.get().expect("a server that runs");
+    let builder = AsyncRedisCache::builder("peer").ttl(Duration::from_secs(3600)).connection_string(url);
+    builder.build().await.expect("a connection")
+}
+
+async fn get(mut connection: MultiplexedConnection, id: u64, size: usize) -> User {
+    let get = redis::cmd("GET").arg(floor_key(size, id)).query_async::<Vec<u8>>(&mut connection).await;
+    serde_json::from_slice(&get.expect("a reply")).expect("a stored value")
+}
+
+fn floor_key(size: usize, id: u64) -> String {
+    format!("floor:{size}:{id}")
+}
+
+/// Runs `call` from `callers` at once, `count` times in all, and returns how many thousand there were in a second.
 async fn rate<F: Future<Output = User> + Send + 'static>(
     callers: u64,
     count: u64,
-    operation: impl Fn(u64) -> F + Clone + Send + 'static,
+    call: impl Fn(u64) -> F + Clone + Send + 'static,
 ) -> f64 {
     let start = Instant::now();
     let mut tasks = JoinSet::new();
     for caller in 0..callers {
-        let operation = operation.clone();
+        let call = call.clone();
         tasks.spawn(scope::current().carry(async move {
             for turn in 0..count / callers {
                 let id = (caller + turn) % KEYS;
-                assert_eq!(operation(id).await.id, id);
+                assert_eq!(call(id).await.id, id);
             }
         }));
     }
-    while let Some(task) = tasks.join_next().await {
-        task.unwrap();
-    }
-    count as f64 / start.elapsed().as_secs_f64()
+    tasks.join_all().await;
+    count as f64 / start.elapsed().as_secs_f64() / 1000.0
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
+type Load<'a> = std::pin::Pin<Box<dyn Future<Output = f64> + 'a>>;
 
-async fn compare(url: String, size: usize) {
-    let info = redis::Client::open(url.as_str()).unwrap();
-    let mut connection = info.get_multiplexed_async_connection().await.unwrap();
-    for id in 0..KEYS {
-        let value = serde_json::to_vec(&User { id, text: "x".repeat(size) }).unwrap();
-        let _: () = redis::cmd("SET").arg(format!("floor:{id}")).arg(value).query_async(&mut connection).await.unwrap();
-        user(id, size).await;
-        tagged(id, size).await;
-    }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    for callers in [1, 64] {
-        let count = if callers == 1 { 4_000 } else { 128_000 } / if size > 1000 { 4 } else { 1 };
-        let (mut floor, mut plain, mut with_tags) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..7 {
-            let connection = connection.clone();
-            floor.push(rate(callers, count, move |id| get(connection.clone(), id)).await);
-            plain.push(rate(callers, count, move |id| user(id, size)).await);
-            with_tags.push(rate(callers, count, move |id| tagged(id, size)).await);
-        }
-        let (floor, plain, with_tags) = (median(floor), median(plain), median(with_tags));
-        println!(
-            "{size:>6} B, {callers:>2} callers: GET and decode {floor:>8.0}/s, hit {plain:>8.0}/s ({:.2}), with two tags {with_tags:>8.0}/s ({:.2})",
-            plain / floor,
-            with_tags / floor
-        );
-    }
-}
-
-fn main() {
-    let server = Arc::new(Server::start());
-    for size in [200, 10_000] {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let url = format!("{}?namespace=size{size}", server.url());
-            let cache = Cache::builder().url(&url).op_timeout(Duration::from_secs(5)).connect().await.unwrap();
-            scope(cache.clone(), compare(server.url(), size)).await;
-            assert_eq!(cache.stats().total.store_failures, 0);
-            assert!(cache.stats().total.loads <= 2 * KEYS);
-        });
-    }
-}
+static PEER_URL: OnceLock<String> = OnceLock::new();
+const KEYS: u64 = 100;
+const ROUNDS: usize = 31;

@@ -241,6 +241,15 @@ impl Cache {
         Self(Handle::Shared(Arc::new(core)))
     }
 
+    /// The engine, while nobody else has it.
+    #[cfg(feature = "sim")]
+    pub(crate) fn core_mut(&mut self) -> Option<&mut Core> {
+        match &mut self.0 {
+            Handle::Installed(_) => None,
+            Handle::Shared(core) => Arc::get_mut(core),
+        }
+    }
+
     #[inline]
     pub(crate) fn core(&self) -> &Arc<Core> {
         match &self.0 {

@@ -55,6 +55,10 @@ pub(crate) enum Rule {
     InheritedLoads,
     /// What a load reads through other cached functions it depends on.
     InnerDependencies,
+    /// An entry is served only as the type and the version that it was stored as.
+    TypeOfEntry,
+    /// A lease that another holds is left to it.
+    OneLease,
 }
 
 /// How long things may take, and how large they may be.

@@ -17,6 +17,7 @@ pub use crate::sim::history::Violation;
 pub use crate::sim::plan::Mutant;
 pub use crate::sim::plan::Outcome;
 pub use crate::sim::plan::Plan;
+pub use crate::sim::plan::connect_broken;
 pub use crate::sim::workload::run;
 #[cfg(feature = "redis")]
 pub use crate::store::redis::server::Server;

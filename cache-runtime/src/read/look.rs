@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::codec::Value;
 use crate::core::Loaded;
+use crate::core::Rule;
 use crate::envelope::Header;
 use crate::envelope::Packed;
 use crate::envelope::Payload;
@@ -118,6 +119,7 @@ impl Caller<'_> {
         let header = &stored.header;
         let Some(remaining) = self.remaining(header) else { return Ok(None) };
         let of_type = header.schema == self.request.codec.schema && header.version == self.request.version;
+        let of_type = of_type || self.core.breaks(Rule::TypeOfEntry);
         let has_tags = self.request.tags.iter().all(|tag| header.dependencies.iter().any(|own| own.register == *tag));
         if !of_type || !has_tags {
             return Ok(None);

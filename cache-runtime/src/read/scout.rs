@@ -1,5 +1,6 @@
 //! Scouting: creating the tokens that are missing and trying for the lease.
 
+use crate::core::Rule;
 use crate::flight::Evidence;
 use crate::flight::Slot;
 use crate::lease::Asked;
@@ -52,7 +53,8 @@ impl Caller<'_> {
 
     /// Tries for the lease, and takes it from a load that is seen to be out of date.
     async fn scout_twice(&self, missed: &Missed) -> Scouted {
-        let scouted = self.scout(missed, Steal::Nobodys).await;
+        let steal = if self.core.breaks(Rule::OneLease) { Steal::Anybodys } else { Steal::Nobodys };
+        let scouted = self.scout(missed, steal).await;
         match (&scouted.step, outdated(&scouted)) {
             (Step::Poll, Some(lease)) => self.scout(missed, Steal::From(lease)).await,
             _ => scouted,

@@ -1,6 +1,13 @@
 //! What a run of the simulation is to be, and what came of it.
 
+use std::sync::Arc;
+
+use crate::cache::Builder;
+use crate::cache::Cache;
+use crate::core::Core;
 use crate::core::Rule;
+use crate::error::Error;
+use crate::flight::Flights;
 use crate::sim::history::History;
 use crate::sim::history::Violation;
 use crate::store::model::Broken;
@@ -36,6 +43,8 @@ pub enum Mutant {
     CounterTokens,
     PendingTokenRepeats,
     LeaseRevivedByARepeatedRequest,
+    EntryOfAnotherTypeServed,
+    LeaseOfOthersTaken,
 }
 
 /// What came of a run.
@@ -55,11 +64,40 @@ pub struct Outcome {
     pub joined: u64,
 }
 
-pub(super) fn rule(mutant: Option<Mutant>) -> Option<Rule> {
-    match mutant? {
+/// A cache on a real store whose engine breaks the rule of `mutant`.
+///
+/// # Errors
+///
+/// Those of [`Builder::build`].
+///
+/// # Panics
+///
+/// When the rule is one of the store.
+pub async fn connect_broken(builder: Builder, mutant: Mutant) -> Result<Cache, Error> {
+    let of_engine = rule(mutant).is_some() || mutant == Mutant::FlightJoinedByKeyAlone;
+    assert!(of_engine, "{mutant:?} is a mistake of the store");
+    let mut cache = builder.build()?;
+    break_rule(cache.core_mut().expect("nobody else has a cache that was just built"), Some(mutant));
+    cache.core().store.ready().await;
+    Ok(cache)
+}
+
+pub(super) fn break_rule(core: &mut Core, mutant: Option<Mutant>) {
+    core.broken = mutant.and_then(rule);
+    if mutant == Some(Mutant::FlightJoinedByKeyAlone) {
+        let mut flights = Flights::new();
+        flights.join_by_key_alone = true;
+        core.flights = Arc::new(flights);
+    }
+}
+
+fn rule(mutant: Mutant) -> Option<Rule> {
+    match mutant {
         Mutant::TokensCapturedAfterTheLoad => Some(Rule::CaptureBeforeLoad),
         Mutant::OuterLoadJoinedByItsOwnLease => Some(Rule::InheritedLoads),
         Mutant::InnerDependenciesIgnored => Some(Rule::InnerDependencies),
+        Mutant::EntryOfAnotherTypeServed => Some(Rule::TypeOfEntry),
+        Mutant::LeaseOfOthersTaken => Some(Rule::OneLease),
         _ => None,
     }
 }

@@ -13,7 +13,6 @@ use crate::cache::Cache;
 use crate::core::Core;
 use crate::core::Settings;
 use crate::core::lock;
-use crate::flight::Flights;
 use crate::host::Host as _;
 use crate::host::Task;
 use crate::invalidation::Invalidation;
@@ -30,8 +29,8 @@ use crate::sim::history::Violation;
 use crate::sim::plan::Mutant;
 use crate::sim::plan::Outcome;
 use crate::sim::plan::Plan;
+use crate::sim::plan::break_rule;
 use crate::sim::plan::broken;
-use crate::sim::plan::rule;
 use crate::site::Site;
 use crate::token::Register;
 
@@ -409,12 +408,7 @@ const MOST_GENERATIONS: usize = 4;
 
 fn core(world: &World, store: Arc<dyn crate::store::Store>, mutant: Option<Mutant>) -> Core {
     let mut core = Core::new(store, Arc::new(world.clone()), world.clock.clone(), Settings::default());
-    core.broken = rule(mutant);
-    if mutant == Some(Mutant::FlightJoinedByKeyAlone) {
-        let mut flights = Flights::new();
-        flights.join_by_key_alone = true;
-        core.flights = Arc::new(flights);
-    }
+    break_rule(&mut core, mutant);
     core
 }
 

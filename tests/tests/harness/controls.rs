@@ -1,0 +1,58 @@
+//! Rules that are broken on purpose, each of which the checks must notice.
+
+use std::time::Duration;
+
+use cache_runtime::sim::Mutant;
+
+use crate::checks::judge;
+use crate::fleet::Writes;
+use crate::run::Scenario;
+use crate::run::run;
+
+/// Whether one of a few short runs breaks `promise`.
+fn is_found(scenario: Scenario, promise: &str) {
+    let found = (0..ATTEMPTS).any(|seed| {
+        let history = run(scenario, seed, Duration::from_millis(1200));
+        judge(&history, scenario.rules()).iter().any(|violation| violation.promise == promise)
+    });
+    assert!(found, "{scenario:?} breaks {promise}, and nothing notices");
+}
+
+const ATTEMPTS: u64 = 10;
+
+fn broken(mutant: Mutant) -> Scenario {
+    Scenario { mutant: Some(mutant), ..Scenario::default() }
+}
+
+#[test]
+fn tokens_captured_after_the_load_break_i1() {
+    is_found(Scenario { writes: Writes::ByTag, ..broken(Mutant::TokensCapturedAfterTheLoad) }, "I1");
+}
+
+#[test]
+fn a_flight_joined_by_its_key_alone_breaks_i1() {
+    is_found(Scenario { in_process: true, ..broken(Mutant::FlightJoinedByKeyAlone) }, "I1");
+}
+
+#[test]
+fn inner_dependencies_ignored_break_i1n() {
+    is_found(Scenario { in_process: true, ..broken(Mutant::InnerDependenciesIgnored) }, "I1n");
+    is_found(broken(Mutant::InnerDependenciesIgnored), "I1n");
+}
+
+#[test]
+fn mutations_that_are_only_guarded_break_i2() {
+    is_found(Scenario { in_process: true, linearizable: true, ..Scenario::default() }, "I2");
+    is_found(Scenario { linearizable: true, ..Scenario::default() }, "I2");
+}
+
+#[test]
+fn an_entry_of_another_type_breaks_i4() {
+    is_found(broken(Mutant::EntryOfAnotherTypeServed), "I4");
+}
+
+#[test]
+fn a_lease_taken_from_others_breaks_i6() {
+    is_found(Scenario { in_process: true, ..broken(Mutant::LeaseOfOthersTaken) }, "I6");
+    is_found(broken(Mutant::LeaseOfOthersTaken), "I6");
+}

@@ -1,0 +1,65 @@
+//! Several processes, hot keys, and everything that goes wrong; afterwards the history is held against the promises.
+//!
+//! Worker processes read and write the rows of one [`database`] through annotated functions ([`workload`]); readers and mutators are dropped half-way, workers are
+//! killed and replaced, and a [`nemesis`] harms their Redis. Everybody reports what it did ([`history`]), by the one clock of the machine, and [`checks`] judges it.
+//!
+//! `HARNESS_SECONDS=600 cargo test -p cache-tests --test harness promises` runs longer than usual, and `HARNESS_SEED=7` with the seed that a failure has printed. A
+//! seed decides what everybody does, not who comes first, so a rare failure may take several runs to come back.
+
+mod checks;
+mod controls;
+mod database;
+mod fleet;
+mod histories;
+mod history;
+mod nemesis;
+mod run;
+mod worker;
+mod workload;
+
+use crate::fleet::PLAN;
+use crate::fleet::Writes;
+use crate::run::Scenario;
+use crate::run::holds;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a process of the other tests"]
+async fn worker() {
+    if let Ok(plan) = std::env::var(PLAN) {
+        worker::work(serde_json::from_str(&plan).expect("a plan")).await;
+    }
+}
+
+#[test]
+fn promises_hold_in_one_process() {
+    holds(Scenario { in_process: true, ..Scenario::default() }, 2);
+}
+
+#[test]
+fn promises_hold_in_one_process_that_evicts() {
+    holds(Scenario { in_process: true, capacity: Some(6), ..Scenario::default() }, 2);
+}
+
+#[test]
+fn reads_are_linearizable_in_one_process() {
+    holds(Scenario { in_process: true, ..linearizable() }, 2);
+}
+
+#[test]
+fn reads_are_linearizable_on_redis_while_workers_are_killed() {
+    holds(linearizable(), 3);
+}
+
+#[test]
+fn promises_hold_on_redis_while_workers_are_killed() {
+    holds(Scenario::default(), 3);
+}
+
+#[test]
+fn promises_hold_on_a_redis_that_forgets_hangs_up_and_falls_silent() {
+    holds(Scenario { cruel: true, ..Scenario::default() }, 6);
+}
+
+fn linearizable() -> Scenario {
+    Scenario { writes: Writes::Linearizably, linearizable: true, ..Scenario::default() }
+}

@@ -1,0 +1,144 @@
+//! What goes wrong meanwhile.
+
+use std::time::Duration;
+
+use cache_runtime::sim::Server;
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use crate::database::Database;
+use crate::fleet::Fleet;
+use crate::history::Event;
+use crate::history::Time;
+use crate::history::What;
+
+/// How much goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// Workers are killed, and the server forgets its scripts. It loses nothing, and answers.
+    Kind,
+    /// All of that, and the server forgets, evicts, hangs up, falls silent and comes back empty; workers are stopped for longer than their leases live.
+    Cruel,
+}
+
+/// Harms the fleet and its server.
+pub(crate) struct Nemesis<'a> {
+    severity: Severity,
+    database: &'a Database,
+    server: &'a Server,
+    fleet: &'a mut Fleet,
+    chance: StdRng,
+    eviction: &'static str,
+}
+
+impl<'a> Nemesis<'a> {
+    pub(crate) fn new(
+        severity: Severity,
+        seed: u64,
+        database: &'a Database,
+        server: &'a Server,
+        fleet: &'a mut Fleet,
+    ) -> Self {
+        let mut chance = StdRng::seed_from_u64(seed ^ 0xbad);
+        let eviction = EVICTIONS[chance.random_range(0..EVICTIONS.len())];
+        Self { severity, database, server, fleet, chance, eviction }
+    }
+
+    /// Goes on until `last`, and leaves a server behind that runs. Blocks.
+    pub(crate) fn rage(mut self, last: Time) {
+        if self.severity == Severity::Cruel {
+            self.limit_memory();
+        }
+        while Time::now() < last {
+            std::thread::sleep(Duration::from_millis(self.chance.random_range(10..100)));
+            self.harm();
+        }
+        self.ask("has memory again", &["CONFIG", "SET", "maxmemory", "0"]);
+    }
+
+    fn harm(&mut self) {
+        let harms = if self.severity == Severity::Cruel { 26 } else { 16 };
+        let place = self.chance.random_range(0..8);
+        match self.chance.random_range(0..harms) {
+            0 => {
+                let killed = self.fleet.replace(place);
+                self.database.record(killed);
+            }
+            1..4 => self.ask("forgets its scripts", &["SCRIPT", "FLUSH"]),
+            _ if self.severity == Severity::Kind => {}
+            4..6 => self.ask("forgets everything", &["FLUSHALL"]),
+            6..9 => self.ask("hangs up", &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]),
+            9..15 => self.forget_something(),
+            15..21 => self.fill_up(),
+            21..23 => self.silence(),
+            23 => self.restart(),
+            _ => {
+                // Longer than a lease and a mark live.
+                let paused = self.fleet.pause(place, Duration::from_millis(700));
+                self.database.record(paused);
+            }
+        }
+    }
+
+    /// Loses some of what matters most.
+    fn forget_something(&mut self) {
+        let row = self.chance.random_range(0..4);
+        let name = match self.chance.random_range(0..6) {
+            0 => "cache:t:{rows}".to_owned(),
+            1 => format!("cache:t:{{row:{row}}}"),
+            2 => format!("cache:l:{{row:{row}}}"),
+            3 => format!("cache:k:{{row:{row}}}"),
+            4 => format!("cache:k:{{pair:{row}:{}}}", (row + 1) % 4),
+            _ => format!("cache:e:{{row:{row}}}"),
+        };
+        self.ask(&format!("loses {name}"), &["DEL", &name]);
+    }
+
+    /// Writes so much that the server evicts what it likes, or refuses to take more.
+    fn fill_up(&mut self) {
+        let from = Time::now();
+        for _ in 0..12 {
+            let name = format!("filling:{}", self.chance.random_range(0..1000));
+            // A full server refuses it, which is as good.
+            let _ = self.server.command(&["SET", &name, &"x".repeat(300_000), "PX", "150"]);
+        }
+        self.note(from, &format!("is filled up ({})", self.eviction));
+    }
+
+    fn limit_memory(&mut self) {
+        let info = self.server.command(&["INFO", "memory"]).unwrap_or_default();
+        let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")?.trim().parse::<u64>().ok());
+        let most = (used.unwrap_or(1_000_000) + 2_000_000).to_string();
+        self.ask("may evict", &["CONFIG", "SET", "maxmemory", &most, "maxmemory-policy", self.eviction]);
+    }
+
+    fn silence(&mut self) {
+        let from = Time::now();
+        self.server.stop();
+        std::thread::sleep(Duration::from_millis(self.chance.random_range(100..600)));
+        self.server.cont();
+        self.note(from, "was silent");
+    }
+
+    fn restart(&mut self) {
+        let from = Time::now();
+        self.server.restart();
+        self.note(from, "was killed and is back, empty");
+        self.limit_memory();
+    }
+
+    fn ask(&self, what: &str, words: &[&str]) {
+        let from = Time::now();
+        // A server that does not take it is in trouble already.
+        let _ = self.server.command(words);
+        self.note(from, what);
+    }
+
+    fn note(&self, from: Time, what: &str) {
+        self.database.record(Event::since(from, 0, What::Fault(format!("the server {what}"))));
+    }
+}
+
+/// What a full server does: it evicts at random, or what was not used lately, or it takes no more.
+const EVICTIONS: [&str; 4] = ["allkeys-random", "allkeys-lru", "allkeys-random", "noeviction"];

@@ -1,0 +1,263 @@
+//! One process: readers, mutators, and those who give up half-way.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cache_runtime::Cache;
+use cache_runtime::scope;
+use cache_runtime::sim::connect_broken;
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::database::CALM;
+use crate::database::ROWS;
+use crate::database::Remote;
+use crate::fleet::Plan;
+use crate::history::Row;
+use crate::history::Seen;
+use crate::history::Time;
+use crate::history::What;
+use crate::workload::HOT;
+use crate::workload::How;
+use crate::workload::Stage;
+use crate::workload::all;
+use crate::workload::calm;
+use crate::workload::pair;
+use crate::workload::price;
+use crate::workload::stock;
+use crate::workload::write;
+
+/// Works until the database says that it is enough, and comes to rest.
+pub(crate) async fn work(plan: Plan) {
+    let stage = Arc::new(Stage {
+        database: Remote::connect(&plan.socket).await,
+        cache: connected(&plan).await,
+        plan,
+        done: AtomicBool::new(false),
+        deferred: AtomicBool::new(false),
+        mutations: AtomicU64::new(0),
+    });
+    let mut actors = JoinSet::new();
+    for number in 0..5 {
+        actors.spawn(act(&stage, number, read_for_a_while));
+    }
+    for number in 5..8 {
+        actors.spawn(act(&stage, number, read_calmly_for_a_while));
+    }
+    for number in 8..10 {
+        actors.spawn(act(&stage, number, drop_reads_for_a_while));
+    }
+    for number in 10..13 {
+        actors.spawn(act(&stage, number, write_for_a_while));
+    }
+    actors.spawn(act(&stage, 13, write_calmly_for_a_while));
+    let watch = tokio::spawn(watch_deliveries(stage.clone()));
+    stage.database.stopped().await;
+    stage.done.store(true, Ordering::SeqCst);
+    while let Some(actor) = actors.join_next().await {
+        actor.expect("an actor that does not panic");
+    }
+    come_to_rest(&stage).await;
+    watch.abort();
+    tally(&stage);
+    stage.database.flush().await;
+}
+
+async fn connected(plan: &Plan) -> Cache {
+    let mut builder =
+        Cache::builder().url(&plan.url).lease(plan.lease).guard(plan.guard).max_wait(Duration::from_secs(2));
+    builder = builder.op_timeout(plan.op_timeout).connect_timeout(plan.op_timeout.max(Duration::from_millis(500)));
+    if let Some(entries) = plan.capacity {
+        builder = builder.capacity(cache_runtime::Capacity::Entries(entries));
+    }
+    let cache = match plan.mutant() {
+        Some(mutant) => connect_broken(builder, mutant).await,
+        None => builder.connect().await,
+    };
+    cache.expect("settings that make sense")
+}
+
+fn act<A>(
+    stage: &Arc<Stage>,
+    number: u64,
+    actor: fn(Arc<Stage>, StdRng) -> A,
+) -> impl Future<Output = ()> + Send + use<A>
+where
+    A: Future<Output = ()> + Send + 'static,
+{
+    let seed = stage.plan.seed ^ u64::from(stage.plan.process) << 40 ^ number << 32;
+    scope(stage.cache.clone(), actor(stage.clone(), StdRng::seed_from_u64(seed)))
+}
+
+fn is_done(stage: &Stage) -> bool {
+    stage.done.load(Ordering::SeqCst)
+}
+
+async fn read_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
+    while !is_done(&stage) {
+        let choice = chance.random_range(0..16);
+        read(&stage, choice, chance.random_range(0..HOT)).await;
+        tokio::time::sleep(Duration::from_micros(chance.random_range(0..600))).await;
+    }
+}
+
+async fn read_calmly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
+    while !is_done(&stage) {
+        let row = chance.random_range(CALM..CALM + 3);
+        within_reason(&stage, "calm", 1, async { Some(vec![calm(&stage, row).await.seen(row)]) }).await;
+        tokio::time::sleep(Duration::from_micros(chance.random_range(0..1500))).await;
+    }
+}
+
+/// One read of a row, or of something made of rows.
+async fn read(stage: &Stage, choice: u32, row: Row) {
+    let other = (row + 1) % HOT;
+    match choice {
+        0 => {
+            let read = async {
+                let all = all(stage).await.ok()?;
+                Some((0..3).zip(&all).map(|(row, stock)| stock.seen(row)).collect())
+            };
+            within_reason(stage, "all", 3, read).await;
+        }
+        1..4 => {
+            let read = async {
+                let (one, two) = pair(stage, row, other).await.ok()?;
+                Some(vec![one.seen(row), two.seen(other)])
+            };
+            within_reason(stage, &format!("pair:{row}:{other}"), 2, read).await;
+        }
+        4 => {
+            // Of one row alone, since each makes the other's entry a miss.
+            let row = HOT - 1;
+            within_reason(stage, "price", 1, async { Some(vec![price(stage, row).await.ok()?.seen(row)]) }).await;
+        }
+        _ => {
+            let read = async { Some(vec![stock(stage, row).await.ok()?.seen(row)]) };
+            within_reason(stage, &format!("row:{row}"), 1, read).await;
+        }
+    }
+}
+
+/// Runs a read, and records what it saw, or that it never came back.
+async fn within_reason(stage: &Stage, call: &str, depth: u64, read: impl Future<Output = Option<Vec<Seen>>>) {
+    let from = Time::now();
+    match timeout(REASON, read).await {
+        Ok(Some(saw)) => stage.report(from, What::Read { call: call.to_owned(), depth, saw }),
+        Ok(None) => {}
+        Err(_) => stage.report(from, What::Stranded { call: call.to_owned() }),
+    }
+}
+
+/// Three waits inside of each other, and what a silent store costs on the way.
+pub(crate) const REASON: Duration = Duration::from_secs(9);
+
+async fn drop_reads_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
+    while !is_done(&stage) {
+        let limit = Duration::from_micros(chance.random_range(0..9000));
+        // Whether it was dropped or not is all the same.
+        let _ = match chance.random_range(0..3) {
+            0 => timeout(limit, async { drop(all(&stage).await) }).await,
+            1 => timeout(limit, async { drop(stock(&stage, chance.random_range(0..HOT)).await) }).await,
+            _ => timeout(limit, async { _ = calm(&stage, CALM + chance.random_range(0..3)).await }).await,
+        };
+        tokio::time::sleep(Duration::from_micros(chance.random_range(0..3000))).await;
+    }
+}
+
+async fn write_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
+    let ways = How::all_of(stage.plan.writes);
+    while !is_done(&stage) {
+        let how = ways[chance.random_range(0..ways.len())];
+        let limit = match chance.random_range(0..6) {
+            0 => Duration::from_micros(chance.random_range(0..9000)),
+            _ => REASON,
+        };
+        mutate(&stage, how, chance.random_range(0..HOT), limit).await;
+        // Now and then one right after the other; but what was made stale also needs time to be read.
+        let pause = if chance.random_range(0..3) == 0 { 4 } else { 200 };
+        tokio::time::sleep(Duration::from_micros(chance.random_range(0..1000 * pause))).await;
+    }
+}
+
+async fn write_calmly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
+    while !is_done(&stage) {
+        tokio::time::sleep(Duration::from_millis(chance.random_range(200..700))).await;
+        mutate(&stage, How::KeyStrictly, CALM + chance.random_range(0..3), REASON).await;
+    }
+}
+
+/// Calls a mutator, drops it at `limit`, and says what came of it.
+async fn mutate(stage: &Stage, how: How, row: Row, limit: Duration) {
+    let number = stage.mutations.fetch_add(1, Ordering::Relaxed);
+    let mutation = u64::from(stage.plan.process) << 32 | number;
+    let from = Time::now();
+    stage.report(from, What::Began { row, mutation, after: how.is_after() });
+    // Once it may have marked something, it has to be known.
+    stage.database.flush().await;
+    match timeout(limit, write(stage, how, (row, mutation))).await {
+        Ok(number) => {
+            let pending = stage.cache.pending() > 0;
+            stage.deferred.fetch_or(pending, Ordering::SeqCst);
+            // Reported after that, because the delivery of what was deferred may have ended only just now.
+            stage.report(from, What::Returned { row, mutation, number, pending });
+        }
+        Err(_) if limit == REASON => stage.report(from, What::Stranded { call: format!("{how:?} of {row}") }),
+        Err(_) => stage.report(from, What::Dropped { row, mutation }),
+    }
+}
+
+/// Says when everything that was deferred is delivered.
+async fn watch_deliveries(stage: Arc<Stage>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        if stage.deferred.swap(false, Ordering::SeqCst) {
+            let from = Time::now();
+            match stage.cache.pending() {
+                0 => stage.report(from, What::Delivered),
+                _ => stage.deferred.store(true, Ordering::SeqCst),
+            }
+        }
+    }
+}
+
+/// Nothing goes wrong any more: what was deferred is delivered, and whatever is read is of today.
+async fn come_to_rest(stage: &Arc<Stage>) {
+    let from = Time::now();
+    while stage.cache.pending() > 0 {
+        if Time::now() > from.after(REASON) {
+            return stage.report(from, What::Stranded { call: "the delivery of an invalidation".to_owned() });
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The last of what was deferred is found out by then.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let reading = async {
+        for row in 0..HOT {
+            for choice in [0, 1, 4, 5] {
+                read(stage, choice, row).await;
+            }
+        }
+    };
+    scope(stage.cache.clone(), reading).await;
+}
+
+fn tally(stage: &Stage) {
+    let counts = stage.cache.stats().total;
+    let what = What::Tally {
+        hits: counts.hits,
+        joined: counts.joined,
+        fills: counts.fills,
+        applied: counts.applied,
+        deferred: counts.deferred,
+    };
+    stage.report(Time::now(), what);
+}
+
+const _: () = assert!(CALM + 3 <= ROWS as u64 && HOT <= CALM);

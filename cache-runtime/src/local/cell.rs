@@ -44,16 +44,18 @@ impl Cell {
         Arc::new(Self { token: AtomicU64::new(token), until: AtomicU64::new(Moment::NEVER.0) })
     }
 
-    /// Whether `token` is still its token.
+    /// Whether `token` is still its token. Its time is looked at first: if the token is the same after that, it was this token's time, and not that of a later one.
     #[inline]
     pub(super) fn holds(&self, token: u64, now: Moment) -> bool {
+        let until = self.until.load(Ordering::SeqCst);
         let held = self.token.load(Ordering::SeqCst);
-        held == token && held != DEAD && now.0 < self.until.load(Ordering::SeqCst)
+        held == token && held != DEAD && now.0 < until
     }
 
     pub(super) fn current(&self, now: Moment) -> Option<Token> {
+        let until = self.until.load(Ordering::SeqCst);
         let held = self.token.load(Ordering::SeqCst);
-        (held != DEAD && now.0 < self.until.load(Ordering::SeqCst)).then_some(Token(held.into()))
+        (held != DEAD && now.0 < until).then_some(Token(held.into()))
     }
 
     /// Gives it another token. The old one is dead before the new one's time begins, so the two are never mixed up.

@@ -23,15 +23,15 @@ use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use crate::core::lock;
 pub(crate) use crate::flight::leader::Leader;
 use crate::key::Name;
+use crate::sync::AtomicU64;
+use crate::sync::Mutex;
+use crate::sync::lock;
 use crate::token::Dependency;
 use crate::token::LeaseId;
 use crate::token::Register;

@@ -50,6 +50,10 @@ mod key;
 mod lease;
 mod local;
 mod metrics;
+#[cfg(shuttle)]
+#[doc(hidden)]
+#[allow(missing_docs, missing_debug_implementations, reason = "nobody uses it but the models")]
+pub mod model;
 mod outcome;
 mod policy;
 mod read;
@@ -59,6 +63,7 @@ pub mod scope;
 pub mod sim;
 mod site;
 mod store;
+mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod token;

@@ -14,11 +14,14 @@
 
 mod cell;
 mod registers;
+#[cfg(shuttle)]
+pub(crate) mod model {
+    //! What the models look into.
+    pub(crate) use super::cell::Cell;
+}
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
 use std::time::Duration;
 
 use quick_cache::DefaultHashBuilder;
@@ -30,7 +33,6 @@ use quick_cache::sync::DefaultLifecycle;
 
 use crate::clock::Clock;
 use crate::clock::Moment;
-use crate::core::lock;
 use crate::envelope::Stored;
 use crate::key::HASHED;
 use crate::key::Name;
@@ -54,6 +56,9 @@ use crate::store::Reply;
 use crate::store::Steal;
 use crate::store::Store;
 use crate::store::Targets;
+use crate::sync::Mutex;
+use crate::sync::MutexGuard;
+use crate::sync::lock;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::core::lock;
 use crate::flight::Evidence;
 use crate::flight::Flight;
 use crate::flight::FlightKey;
@@ -13,6 +12,7 @@ use crate::flight::Standing;
 use crate::flight::Tick;
 use crate::flight::Verdict;
 use crate::flight::Waiter;
+use crate::sync::lock;
 
 /// The right to load for everybody who waits, and the duty to end their waiting.
 pub(crate) struct Leader<R, L: Clone> {

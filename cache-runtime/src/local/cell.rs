@@ -1,11 +1,11 @@
 //! Tokens in process: the cells they live in, and the marks of running mutations.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crate::clock::Moment;
 use crate::store::Mark;
+use crate::sync::AtomicU64;
 use crate::token::MarkId;
 use crate::token::State;
 use crate::token::Token;
@@ -40,32 +40,32 @@ pub(super) struct Standing {
 const MOST_MARKS: usize = 64;
 
 impl Cell {
-    pub(super) fn new(token: u64) -> Arc<Self> {
+    pub(crate) fn new(token: u64) -> Arc<Self> {
         Arc::new(Self { token: AtomicU64::new(token), until: AtomicU64::new(Moment::NEVER.0) })
     }
 
     /// Whether `token` is still its token. Its time is looked at first: if the token is the same after that, it was this token's time, and not that of a later one.
     #[inline]
-    pub(super) fn holds(&self, token: u64, now: Moment) -> bool {
+    pub(crate) fn holds(&self, token: u64, now: Moment) -> bool {
         let until = self.until.load(Ordering::SeqCst);
         let held = self.token.load(Ordering::SeqCst);
         held == token && held != DEAD && now.0 < until
     }
 
-    pub(super) fn current(&self, now: Moment) -> Option<Token> {
+    pub(crate) fn current(&self, now: Moment) -> Option<Token> {
         let until = self.until.load(Ordering::SeqCst);
         let held = self.token.load(Ordering::SeqCst);
         (held != DEAD && now.0 < until).then_some(Token(held.into()))
     }
 
     /// Gives it another token. The old one is dead before the new one's time begins, so the two are never mixed up.
-    pub(super) fn set(&self, token: u64, until: Moment) {
+    pub(crate) fn set(&self, token: u64, until: Moment) {
         self.token.store(DEAD, Ordering::SeqCst);
         self.until.store(until.0, Ordering::SeqCst);
         self.token.store(token, Ordering::SeqCst);
     }
 
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.token.store(DEAD, Ordering::SeqCst);
     }
 }
@@ -143,6 +143,7 @@ impl Marked {
 
 /// A number that was never used before in this process.
 pub(crate) fn fresh() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(DEAD + 1);
+    // Nothing waits for it and nothing is read with it, so the models need not see it.
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(DEAD + 1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

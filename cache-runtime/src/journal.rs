@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::token::Register;
 pub(crate) struct Journal {
     kept: Mutex<Kept>,
     busy: AtomicBool,
+    /// How often something was taken off.
+    deliveries: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +55,12 @@ impl Journal {
         }
         let kept = lock(&self.kept);
         !kept.registers.is_empty() && registers.into_iter().any(|register| kept.registers.contains_key(register))
+    }
+
+    /// How often something was delivered so far.
+    #[inline]
+    pub(crate) fn deliveries(&self) -> u64 {
+        self.deliveries.load(Ordering::SeqCst)
     }
 
     /// Keeps `targets`, and says whether somebody has to start delivering.
@@ -93,6 +102,8 @@ impl Journal {
     /// Takes off what was delivered, but for what was invalidated once more meanwhile.
     fn strike(&self, targets: &Targets, last: u64) {
         let mut kept = lock(&self.kept);
+        // Before anything is gone, so that who finds it gone also finds this changed.
+        self.deliveries.fetch_add(1, Ordering::SeqCst);
         for register in registers(targets) {
             if kept.registers.get(&register).is_some_and(|number| *number <= last) {
                 kept.registers.remove(&register);

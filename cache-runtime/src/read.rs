@@ -107,7 +107,7 @@ pub(crate) async fn access(core: &Arc<Core>, request: &Request, context: &Contex
 /// What is stored for a request right now, if it may be served.
 pub(crate) async fn stored(core: &Arc<Core>, request: &Request, context: &Context) -> Option<(Loaded, Duration)> {
     let caller = Caller::new(core, request, context);
-    let look = if caller.is_deferred(None) { Look::Away } else { caller.look().await };
+    let look = if caller.is_deferred(None) { Look::Away } else { caller.look_or_pass_by().await };
     match look {
         Look::Hit { loaded, remaining } if !caller.is_deferred(loaded.dependencies.as_deref()) => {
             caller.counters.hits.add();
@@ -181,14 +181,13 @@ impl<'a> Caller<'a> {
         }
         let mut missed = false;
         loop {
-            let look = if self.is_undelivered(None) { Look::Away } else { self.look().await };
-            let look = match look {
-                Look::Hit { loaded, .. } if !self.is_undelivered(loaded.dependencies.as_deref()) => {
+            let look = match self.look_or_pass_by().await {
+                Look::Hit { loaded, .. } => {
                     self.counters.hits.add();
                     return Access::Have(loaded);
                 }
                 Look::Miss(miss) => Some(miss),
-                Look::Hit { .. } | Look::Away => None,
+                Look::Away => None,
             };
             if !std::mem::replace(&mut missed, true) {
                 self.counters.misses.add();
@@ -200,6 +199,18 @@ impl<'a> Caller<'a> {
                 return access;
             }
         }
+    }
+
+    /// Looks, unless this process knows better: what it has invalidated and not delivered yet it does not read, nor what was read before that was delivered.
+    async fn look_or_pass_by(&self) -> Look {
+        if self.is_undelivered(None) {
+            return Look::Away;
+        }
+        let deliveries = self.core.journal.deliveries();
+        let look = self.look().await;
+        let Look::Hit { loaded, .. } = &look else { return look };
+        let undelivered = self.is_undelivered(loaded.dependencies.as_deref());
+        if undelivered || self.core.journal.deliveries() != deliveries { Look::Away } else { look }
     }
 
     /// Whether something that the call, or a value for it, depends on is being mutated by the transaction that this very task is inside of.

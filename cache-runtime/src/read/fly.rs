@@ -129,7 +129,7 @@ impl Caller<'_> {
                 return self.load(Some(leader), None, None);
             }
             let sent = self.core.flights.tick();
-            let look = self.look().await;
+            let look = self.look_or_pass_by().await;
             if let Look::Hit { loaded, .. } = look {
                 leader.observe(sent, &loaded);
                 self.counters.joined.add();

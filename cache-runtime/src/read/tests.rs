@@ -1,5 +1,7 @@
 //! Interleavings inside of one read, between one answer of the store and the next.
 
+mod undelivered;
+
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;

@@ -1,0 +1,131 @@
+//! A process that has invalidated, and could not tell the store, reads none of what it invalidated: others have stored it meanwhile.
+
+use super::*;
+
+static READ: Site = Site::cached("tests", "read").key("inner");
+
+#[tokio::test]
+async fn a_caller_that_polls_is_not_given_what_its_process_has_invalidated() {
+    let source = Shared::new();
+    let theirs = source.begin_to_load_elsewhere().await;
+    source.invalidate_in_vain().await;
+    let ours = tokio::spawn(source.clone().outer(source.ours.clone()));
+    // It finds the lease taken, and waits for the other's entry.
+    source.store.begun.notified().await;
+    source.go_on.notify_one();
+    assert_eq!(theirs.await.unwrap(), 1, "it began before the mutation");
+    assert_eq!(ours.await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_look_is_not_given_what_its_process_has_invalidated() {
+    let source = Shared::new();
+    let theirs = source.begin_to_load_elsewhere().await;
+    source.go_on.notify_one();
+    theirs.await.unwrap();
+    let stored = || source.ours.entry(&OUTER, returns::<u64>().kind()).ttl(LONG).get();
+    assert_eq!(stored().await, Some(1));
+    source.invalidate_in_vain().await;
+    assert_eq!(stored().await, None);
+}
+
+/// A number that two processes read through one store, one of which cannot be heard by it.
+#[derive(Clone)]
+struct Shared {
+    ours: Cache,
+    theirs: Cache,
+    store: Arc<Deaf>,
+    version: Arc<AtomicU64>,
+    go_on: Arc<Notify>,
+}
+
+impl Shared {
+    fn new() -> Self {
+        let clock = Clock::system();
+        let inner = Arc::new(Local::new(Capacity::default(), clock.clone()));
+        let store = Arc::new(Deaf { inner: inner.clone(), begun: Notify::new() });
+        let cache = |store: Arc<dyn Store>| {
+            Cache::from_core(Core::new(store, Arc::new(Threaded::default()), clock.clone(), Settings::default()))
+        };
+        let (ours, theirs) = (cache(store.clone()), cache(inner));
+        Self { ours, theirs, store, version: Arc::new(AtomicU64::new(1)), go_on: Arc::default() }
+    }
+
+    async fn outer(self, cache: Cache) -> u64 {
+        let load = async {
+            let value = async { self.version.load(Ordering::SeqCst) };
+            cache.entry(&READ, returns::<u64>().kind()).ttl(LONG).get_or_load(value).await
+        };
+        cache.entry(&OUTER, returns::<u64>().kind()).ttl(LONG).get_or_load(load).await
+    }
+
+    /// Another process has read the row, and stores what it made of it when it may go on.
+    async fn begin_to_load_elsewhere(&self) -> tokio::task::JoinHandle<u64> {
+        let (source, loading) = (self.clone(), Arc::new(Notify::new()));
+        let loaded = loading.clone();
+        let theirs = tokio::spawn(async move {
+            let load = async {
+                let value = async { source.version.load(Ordering::SeqCst) };
+                let value = source.theirs.entry(&READ, returns::<u64>().kind()).ttl(LONG).get_or_load(value).await;
+                loaded.notify_one();
+                source.go_on.notified().await;
+                value
+            };
+            source.theirs.entry(&OUTER, returns::<u64>().kind()).ttl(LONG).get_or_load(load).await
+        });
+        loading.notified().await;
+        theirs
+    }
+
+    async fn invalidate_in_vain(&self) {
+        self.version.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(self.ours.invalidate("inner").await, Delivery::Deferred);
+    }
+}
+
+/// A store that hears of no invalidation.
+#[derive(Debug)]
+struct Deaf {
+    inner: Arc<Local>,
+    begun: Notify,
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Store for Deaf {
+    fn keeps(&self) -> Keeps {
+        self.inner.keeps()
+    }
+
+    fn ready(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.inner.ready()
+    }
+
+    fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
+        self.inner.read(reads)
+    }
+
+    fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
+        self.begun.notify_one();
+        self.inner.begin(begin)
+    }
+
+    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
+        self.inner.renew(key, lease, generation, life)
+    }
+
+    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
+        self.inner.release(key, lease)
+    }
+
+    fn fill(&self, fill: Fill) -> Reply<'_, bool> {
+        self.inner.fill(fill)
+    }
+
+    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
+        self.inner.mark(targets, mark)
+    }
+
+    fn revoke(&self, _: Targets, _: Option<MarkId>) -> Reply<'_, ()> {
+        Box::pin(std::future::ready(Err(crate::store::StoreError::Away("it is deaf".to_owned()))))
+    }
+}

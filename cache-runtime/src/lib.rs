@@ -43,6 +43,9 @@ mod entry;
 mod envelope;
 mod error;
 mod flight;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod invalidation;
 mod journal;

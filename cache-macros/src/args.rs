@@ -20,7 +20,8 @@ use crate::errors::Errors;
 use crate::suggest;
 
 /// What `#[cached]` takes.
-pub(crate) const CACHED: &[&str] = &["ttl", "key", "skip", "tags", "jitter", "cache", "in_transaction", "crate"];
+pub(crate) const CACHED: &[&str] =
+    &["ttl", "key", "skip", "tags", "jitter", "allow_stale", "cache", "in_transaction", "crate"];
 
 /// What `#[invalidates]` takes.
 pub(crate) const INVALIDATES: &[&str] =
@@ -37,6 +38,7 @@ pub(crate) struct Args {
     pub(crate) jitter: Option<Expr>,
     pub(crate) mode: Option<Ident>,
     pub(crate) hold_off: Option<Expr>,
+    pub(crate) allow_stale: bool,
     pub(crate) cache: Option<Expr>,
     pub(crate) in_transaction: bool,
     pub(crate) runtime: Option<Path>,
@@ -93,6 +95,7 @@ impl Args {
     fn parse_value(&mut self, name: &Ident, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
         let text = name.to_string();
         match text.as_str() {
+            "allow_stale" => self.allow_stale = flag(name, input)?,
             "in_transaction" => self.in_transaction = flag(name, input)?,
             "skip" => self.skip = names(name, input)?,
             "crate" => {
@@ -129,6 +132,7 @@ fn example(name: &str) -> &'static str {
         "jitter" => "jitter = 0.1",
         "mode" => "mode = linearizable",
         "hold_off" => "hold_off = \"60s\"",
+        "allow_stale" => "allow_stale",
         "cache" => "cache = self.cache",
         "crate" => "crate = my_facade::cache_runtime",
         _ => "in_transaction",
@@ -169,7 +173,7 @@ fn flag(name: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
     if input.is_empty() || input.peek(Token![,]) {
         return Ok(true);
     }
-    Err(syn::Error::new_spanned(name, "`in_transaction` takes no value; write `in_transaction` alone"))
+    Err(syn::Error::new_spanned(name, format!("`{name}` takes no value; write `{name}` alone")))
 }
 
 fn names(name: &Ident, input: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
@@ -239,6 +243,7 @@ mod tests {
                 skip(a, b,),
                 tags = ["x"],
                 jitter = 0.5,
+                allow_stale,
                 cache = self.cache,
                 in_transaction,
                 crate = a::b
@@ -248,7 +253,7 @@ mod tests {
         );
         errors.finish(Some(())).unwrap();
         assert!(args.ttl.is_some() && args.key.is_some() && args.jitter.is_some() && args.cache.is_some());
-        assert!(args.in_transaction && args.runtime.is_some());
+        assert!(args.in_transaction && args.allow_stale && args.runtime.is_some());
         assert_eq!((args.skip.len(), args.tags.len()), (2, 1));
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Cached {
     pub(crate) tags: Names,
     pub(crate) ttl: Ttl,
     pub(crate) jitter: Option<Expr>,
+    /// Whether no mutator is expected to invalidate it.
+    pub(crate) allow_stale: bool,
     pub(crate) target: Target,
 }
 
@@ -78,8 +80,9 @@ impl Cached {
         parts::check_skipped(&args.skip, &function.arguments, &mut errors);
         let key = Key::parse(&mut args, &function, &mut errors);
         let tags = Names::parse(templates(&mut args.tags), &function.arguments, &mut errors);
+        let allow_stale = args.allow_stale;
         let target = Target::parse(args, &function, FILLS_EARLY, &mut errors);
-        errors.finish(ttl.map(|ttl| Self { function, key, tags, ttl, jitter, target }))
+        errors.finish(ttl.map(|ttl| Self { function, key, tags, ttl, jitter, allow_stale, target }))
     }
 }
 

@@ -24,9 +24,11 @@ use crate::attribute::Invalidates;
 use crate::attribute::Key;
 use crate::attribute::Target;
 use crate::attribute::Ttl;
+use crate::duration::Time;
 use crate::function::Function;
 use crate::parts::Names;
 use crate::parts::Part;
+use crate::spelling::spelled;
 
 // #[cached(ttl = "5m", key = "user:{id}", tags = ["users"])]
 // async fn user(&self, id: UserId) -> Result<User, DbError> { BODY }
@@ -35,15 +37,17 @@ use crate::parts::Part;
 //
 // async fn user(&self, id: UserId) -> Result<User, DbError> {
 //     let entry = {
-//         static SITE: Site = Site::cached(module_path!(), "user").key("user:{id}").tags(&["users"]);
+//         static SITE: Site = Site::cached(module_path!(), "user").key("user:{id}").tags(&["users"])
+//             .value("User").ttl(Duration::from_secs(300));
+//         register!(SITE);
 //         global().entry(&SITE, returns::<Result<User, DbError>>().kind())
 //     }
-//     .key(&[&id])
-//     .ttl(Duration::from_secs(300));
-//     entry.get_or_load(async move { EDGE BODY }).await
+//     .key(&[&id]);
+//     let load = async move { EDGE BODY };
+//     entry.get_or_load(load).await
 // }
 pub(crate) fn cached(cached: &Cached) -> TokenStream {
-    let Cached { function, key, tags, ttl, jitter, target } = cached;
+    let Cached { function, key, tags, ttl, jitter, allow_stale, target } = cached;
     let runtime = &target.runtime;
     let (output, name) = (&function.output, function.name());
     let template = match key {
@@ -51,14 +55,18 @@ pub(crate) fn cached(cached: &Cached) -> TokenStream {
         Key::Everything(_) => None,
     };
     let tag_templates = templates("tags", tags);
-    let site = quote!(cached(::core::module_path!(), #name) #template #tag_templates);
+    let value = spelled(function.value());
+    let (site_ttl, ttl) = (ttl.of_site(), ttl.of_entry());
+    let allow_stale = allow_stale.then(|| quote!(.allow_stale()));
+    let site =
+        quote!(cached(::core::module_path!(), #name) #template #tag_templates .value(#value) #site_ttl #allow_stale);
     let start = target.start("entry", &site, &quote!(, #runtime::returns::<#output>().kind()));
     let key = key.steps(function, runtime);
     let tags = parts("tags", &tags.parts, runtime);
     let jitter = jitter.as_ref().map(|jitter| quote!(.jitter(#jitter)));
     let in_transaction = target.in_transaction();
     let builder = quote!(#start #key #tags #ttl #jitter #in_transaction);
-    function.wrap("entry", &builder, "get_or_load")
+    function.wrap(["entry", "load"], &builder, "get_or_load", runtime)
 }
 
 // #[invalidates(key = "user:{id}", tags = ["users"])]
@@ -69,27 +77,29 @@ pub(crate) fn cached(cached: &Cached) -> TokenStream {
 // async fn rename(&self, id: UserId) -> Result<(), DbError> {
 //     let invalidation = {
 //         static SITE: Site = Site::invalidates(module_path!(), "rename").keys(&["user:{id}"]).tags(&["users"]);
+//         register!(SITE);
 //         global().invalidation(&SITE)
 //     }
 //     .keys(&[&id]);
-//     invalidation.run(async move { EDGE BODY }).await
+//     let change = async move { EDGE BODY };
+//     invalidation.run(change).await
 // }
 pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
     let Invalidates { function, keys, tags, mode, hold_off, target } = invalidates;
     let runtime = &target.runtime;
     let (name, key_templates, tag_templates) = (function.name(), templates("keys", keys), templates("tags", tags));
-    let site = quote!(invalidates(::core::module_path!(), #name) #key_templates #tag_templates);
-    let start = target.start("invalidation", &site, &TokenStream::new());
-    let keys = parts("keys", &keys.parts, runtime);
-    let tags = parts("tags", &tags.parts, runtime);
     let mode = mode.map(|mode| {
         let mode = Ident::new(mode, Span::mixed_site());
         quote!(.mode(#runtime::Mode::#mode))
     });
+    let site = quote!(invalidates(::core::module_path!(), #name) #key_templates #tag_templates #mode);
+    let start = target.start("invalidation", &site, &TokenStream::new());
+    let keys = parts("keys", &keys.parts, runtime);
+    let tags = parts("tags", &tags.parts, runtime);
     let hold_off = hold_off.as_ref().map(|hold_off| quote!(.hold_off(#hold_off)));
     let in_transaction = target.in_transaction();
-    let builder = quote!(#start #keys #tags #mode #hold_off #in_transaction);
-    function.wrap("invalidation", &builder, "run")
+    let builder = quote!(#start #keys #tags #hold_off #in_transaction);
+    function.wrap(["invalidation", "change"], &builder, "run", runtime)
 }
 
 impl Target {
@@ -99,7 +109,7 @@ impl Target {
         let span =
             self.cache.as_ref().map_or_else(Span::mixed_site, |cache| Span::mixed_site().located_at(cache.span()));
         let method = Ident::new(method, span);
-        let site = quote!(static SITE: #runtime::Site = #runtime::Site::#site;);
+        let site = quote!(static SITE: #runtime::Site = #runtime::Site::#site; #runtime::register!(SITE););
         match self.cache.as_ref().map(receiver) {
             None => quote!({ #site #runtime::global().#method(&SITE #arguments) }),
             Some(cache) => quote!(#cache.#method({ #site &SITE } #arguments)),
@@ -124,26 +134,40 @@ impl Key {
     }
 }
 
-impl ToTokens for Ttl {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        tokens.extend(match self {
-            Self::Time(time) => quote!(.ttl(#time)),
-            Self::OfValue(closure) => quote!(.ttl_with(#closure)),
-        });
+impl Ttl {
+    /// What is known of it when the program is compiled.
+    fn of_site(&self) -> TokenStream {
+        match self {
+            Self::Time(time @ Time::Fixed(_)) => quote!(.ttl(#time)),
+            Self::Time(Time::Computed(expression)) => {
+                let written = spelled(expression);
+                quote!(.ttl_by(#written))
+            }
+            Self::OfValue(_) => quote!(.ttl_by("the value")),
+        }
+    }
+
+    /// What is left to the call.
+    fn of_entry(&self) -> Option<TokenStream> {
+        match self {
+            Self::Time(Time::Fixed(_)) => None,
+            Self::Time(Time::Computed(expression)) => Some(quote!(.ttl(#expression))),
+            Self::OfValue(closure) => Some(quote!(.ttl_with(#closure))),
+        }
     }
 }
 
 impl Function {
-    /// Builds a local, then hands it the body.
+    /// Builds a local, then hands it the body, which is another.
     ///
-    /// All that follows the `let` carries one span, where the user wrote the type of the value: rustc reports there, and
+    /// All that follows the first `let` carries one span, where the user wrote the type of the value: rustc reports there, and
     /// once, that it cannot be stored.
-    fn wrap(&self, local: &str, builder: &TokenStream, method: &str) -> TokenStream {
+    fn wrap(&self, locals: [&str; 2], builder: &TokenStream, method: &str, runtime: &Path) -> TokenStream {
         let span = Span::mixed_site().located_at(self.value().span());
-        let local = Ident::new(local, span);
+        let [local, future] = locals.map(|local| Ident::new(local, span));
         let method = Ident::new(method, span);
-        let body = self.body(span);
-        let call = quote_spanned!(span=> #local.#method(async move { #body }).await);
+        let body = self.body(runtime, span);
+        let call = quote_spanned!(span=> let #future = async move { #body }; #local.#method(#future).await);
         let wrapped = self.in_place(&quote!(let #local = #builder; #call));
         let item = &self.item;
         let (attributes, inner, visibility, signature) =
@@ -161,24 +185,32 @@ impl Function {
     ///
     /// An `async` block cannot declare what it returns. Without the edge nothing in it is coerced, and a wrong `return` is
     /// blamed on the last line. `#[async_trait]` brings an edge of its own, and a type without a name can have none.
-    fn body(&self, span: Span) -> TokenStream {
+    fn body(&self, runtime: &Path, span: Span) -> TokenStream {
         if let Some(boxed) = &self.boxed {
             let body = &boxed.body;
             return quote!(#(#body)*);
         }
         let body = &self.item.body;
-        let edge = self.edge().map(|result| quote_spanned!(span=> if false { return #result; }));
+        let edge = self.edge(runtime).map(|result| {
+            quote_spanned! {span=>
+                #[allow(clippy::diverging_sub_expression)]
+                let _ = false && return #result;
+            }
+        });
         quote!(#edge #body)
     }
 
     /// What the edge returns, unless the type has no name or the body is `()` by its last token.
-    fn edge(&self) -> Option<TokenStream> {
+    fn edge(&self, runtime: &Path) -> Option<TokenStream> {
         let span = Span::mixed_site().located_at(self.value().span());
         let output = &self.output;
         match &self.item.signature.output {
             ReturnType::Default => (!ends_in_statement(&self.item.body)).then(TokenStream::new),
             _ if self.returns_impl_trait() || matches!(output, Type::Never(_)) => None,
-            _ => Some(quote_spanned!(span=> ::core::option::Option::<#output>::None.unwrap())),
+            _ => {
+                let runtime = located(runtime, span);
+                Some(quote_spanned!(span=> #runtime::unreached::<#output>()))
+            }
         }
     }
 
@@ -220,6 +252,15 @@ fn part(part: &Part, runtime: &Path) -> TokenStream {
             }
         }
     }
+}
+
+/// `path`, reported at `span`.
+fn located(path: &Path, span: Span) -> TokenStream {
+    let at_span = |mut token: TokenTree| {
+        token.set_span(token.span().located_at(span));
+        token
+    };
+    path.to_token_stream().into_iter().map(at_span).collect()
 }
 
 fn ends_in_statement(body: &TokenStream) -> bool {
@@ -300,6 +341,7 @@ mod tests {
                 skip(query, tx),
                 tags = ["tokens", "shard:{self.shard}:{N}"],
                 jitter = 0,
+                allow_stale,
                 cache = self.cache,
                 in_transaction,
                 crate = my_facade::cache_runtime,

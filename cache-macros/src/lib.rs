@@ -19,6 +19,7 @@ mod errors;
 mod expand;
 mod function;
 mod parts;
+mod spelling;
 mod suggest;
 mod template;
 
@@ -42,13 +43,14 @@ use crate::attribute::Invalidates;
 ///
 /// | argument | what it does | is the same as writing | default |
 /// |---|---|---|---|
-/// | `ttl = "5m"` | how long a value lives; `"250ms"`, `"1h 30m"`, `"2d"` | `.ttl(Duration::from_secs(300))` | required |
+/// | `ttl = "5m"` | how long a value lives; `"250ms"`, `"1h 30m"`, `"2d"` | `Site::ttl(Duration::from_secs(300))` | required |
 /// | `ttl = self.ttl` | the same, by any expression of type `Duration` | `.ttl(self.ttl)` | |
 /// | <code>ttl = \|token\| token.expires_in()</code> | the same, by the stored value | <code>.ttl_with(\|token\| token.expires_in())</code> | |
 /// | `key = "user:{id}"` | what tells one call from another | `Site::key("user:{id}")` and `.key(&[&id])` | every argument not skipped, under the function's name: `.of::<Self>()` in a method, and `.key(&[…])` |
 /// | `skip(db, ctx)` | arguments that do not tell calls apart | leaving them out of `.key(…)` | none |
 /// | `tags = ["users", "tenant:{tenant}"]` | names that many entries share, for `#[invalidates]` | `Site::tags(&[…])` and `.tags(&[&tenant])` | none |
 /// | `jitter = 0.1` | spreads the time-to-live by up to this share, so that entries do not end together | `.jitter(0.1)` | the builder's |
+/// | `allow_stale` | tells the catalog's audit that nobody is expected to invalidate this | `Site::allow_stale()` | off |
 /// | `cache = self.cache` | which cache; a `Cache`, a reference or an `Arc` | `self.cache.entry(…)` | `global()` |
 /// | `in_transaction` | accepts a parameter named like a transaction | `.in_transaction()` | off |
 /// | `crate = facade::runtime` | where the runtime is re-exported | `facade::runtime::…` | `::cache_runtime` |
@@ -134,7 +136,7 @@ pub fn cached(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `key = "user:{id}"` | invalidates one entry | `Site::keys(&["user:{id}"])` and `.keys(&[&id])` | none |
 /// | `keys = ["user:{id}", "profile:{id}"]` | invalidates several; may stand beside `key` | `Site::keys(&[…])` and `.keys(&[&id, &id])` | none |
 /// | `tags = ["users"]` | invalidates every entry that has one of them | `Site::tags(&["users"])`, and `.tags(&[…])` if there are placeholders | none |
-/// | `mode = linearizable` | what readers may do while the body runs: `guarded`, `linearizable` or `after` | `.mode(Mode::Linearizable)` | `guarded` |
+/// | `mode = linearizable` | what readers may do while the body runs: `guarded`, `linearizable` or `after` | `Site::mode(Mode::Linearizable)` | `guarded` |
 /// | `hold_off = "60s"` | the longest that entries stay guarded; a literal or any expression of type `Duration` | `.hold_off(Duration::from_secs(60))` | the builder's |
 /// | `cache = self.cache` | which cache; a `Cache`, a reference or an `Arc` | `self.cache.invalidation(…)` | `global()` |
 /// | `in_transaction` | accepts a parameter named like a transaction | `.in_transaction()` | off |

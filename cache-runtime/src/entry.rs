@@ -68,7 +68,7 @@ impl<K: Outcome> Entry<K, Unset> {
     #[inline]
     pub(crate) fn new(cache: Cache, site: &'static Site) -> Self {
         let parts = Parts { cache, site, said: Said::default() };
-        Self { parts, ttl: Unset, kind: PhantomData }
+        Self { parts, ttl: Unset(site), kind: PhantomData }
     }
 }
 
@@ -113,7 +113,7 @@ impl<K: Outcome, T> Entry<K, T> {
         self
     }
 
-    /// Keeps the value for `ttl`, give or take the jitter, counted from the start of its load. At most ten years.
+    /// Keeps the value for `ttl`, give or take the jitter, counted from the start of its load. At most ten years. Defaults to the [site's](Site::ttl).
     #[inline]
     pub fn ttl(self, ttl: Duration) -> Entry<K, Duration> {
         Entry { parts: self.parts, ttl, kind: PhantomData }
@@ -154,6 +154,10 @@ impl<K: Outcome, T> Entry<K, T> {
     /// # Cancel safety
     ///
     /// Dropping the future gives up whatever it held, and one of those who wait takes over.
+    ///
+    /// # Panics
+    ///
+    /// The future does, when neither the entry nor its site says for how long the value is kept.
     #[inline]
     pub fn get_or_load<F>(self, load: F) -> GetOrLoad<K, T, F>
     where
@@ -193,6 +197,10 @@ impl<K: Outcome, T> Entry<K, T> {
     /// # Cancel safety
     ///
     /// The value is stored or not.
+    ///
+    /// # Panics
+    ///
+    /// When neither the entry nor its site says for how long the value is kept.
     pub async fn put(self, value: K::Value) -> bool
     where
         K::Value: Cacheable,

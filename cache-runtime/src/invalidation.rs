@@ -113,7 +113,7 @@ pub struct Invalidation {
 
 impl Invalidation {
     pub(crate) fn new(cache: Cache, site: &'static Site) -> Self {
-        Self { cache, site, keys: None, tags: None, mode: Mode::default(), hold_off: None, in_transaction: false }
+        Self { cache, site, keys: None, tags: None, mode: site.mutation_mode(), hold_off: None, in_transaction: false }
     }
 
     /// Fills the placeholders of the site's keys, all of them in order.
@@ -138,7 +138,7 @@ impl Invalidation {
         self
     }
 
-    /// How what is invalidated is guarded meanwhile. Defaults to [`Mode::Guarded`].
+    /// How what is invalidated is guarded meanwhile. Defaults to the [site's](Site::mode).
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self

@@ -9,6 +9,7 @@
 
 mod name;
 mod part;
+mod shape;
 mod template;
 mod text;
 
@@ -20,5 +21,6 @@ pub use part::KeyWriter;
 pub use part::TypeKey;
 pub use part::key_part;
 pub use part::type_key;
+pub(crate) use shape::Shape;
 pub(crate) use template::Template;
 pub(crate) use text::Text;

@@ -257,8 +257,7 @@ impl Metrics {
             let Some(site) = row.site.get() else { continue };
             let counts = row.counters.read();
             stats.total += counts;
-            let name = format!("{}::{}", site.module(), site.function());
-            stats.functions.push(FunctionStats { name, file: site.file(), line: site.line(), counts });
+            stats.functions.push(FunctionStats { name: site.name(), file: site.file(), line: site.line(), counts });
         }
         stats
     }
@@ -266,7 +265,7 @@ impl Metrics {
 
 /// The number of `site` in this process, given at its first use.
 #[inline]
-fn number(site: &Site) -> usize {
+fn number(site: &'static Site) -> usize {
     match site.index.load(Ordering::Relaxed) {
         0 => first_number(site),
         given => given - 1,
@@ -274,7 +273,8 @@ fn number(site: &Site) -> usize {
 }
 
 #[cold]
-fn first_number(site: &Site) -> usize {
+fn first_number(site: &'static Site) -> usize {
+    site.register();
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     match site.index.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {

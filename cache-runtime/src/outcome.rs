@@ -197,6 +197,17 @@ pub const fn returns<R>() -> Returns<R> {
     Returns(ReturnsResult(ReturnsAny(PhantomData)))
 }
 
+/// Stands in an expansion where a function would return, and says of what type.
+///
+/// # Panics
+///
+/// When it is reached, which an expansion does not let happen.
+#[cold]
+#[doc(hidden)]
+pub fn unreached<R>() -> R {
+    unreachable!("the edge of a body only states its type")
+}
+
 /// What [`returns`] gives: the first level, for `Result<Option<T>, E>` and `Option<T>`.
 #[derive(Debug)]
 pub struct Returns<R>(ReturnsResult<R>);

@@ -1,6 +1,9 @@
 //! How long things take and last: pure functions of time and chance.
 
+use std::fmt;
 use std::time::Duration;
+
+use crate::site::Site;
 
 /// How long a value is kept: a [`Duration`], or a closure that asks the value.
 ///
@@ -17,9 +20,8 @@ use std::time::Duration;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "this entry has no time-to-live",
-    label = "needs `.ttl(…)` or `.ttl_with(…)` before",
-    note = "nothing lives for ever: say how long, as in `.ttl(Duration::from_secs(300))`"
+    message = "`{Self}` is not a time-to-live",
+    note = "say how long, as in `.ttl(Duration::from_secs(300))`, or ask the value, as in `.ttl_with(|token| token.expires_in())`"
 )]
 pub trait TimeToLive<V> {
     /// How long `value` is kept.
@@ -31,9 +33,38 @@ pub trait TimeToLive<V> {
     }
 }
 
-/// No time-to-live was given yet.
-#[derive(Clone, Copy, Debug)]
-pub struct Unset;
+/// The entry was given no time-to-live: that of its [site](Site::ttl) counts.
+#[derive(Clone, Copy)]
+pub struct Unset(pub(crate) &'static Site);
+
+impl<V> TimeToLive<V> for Unset {
+    #[track_caller]
+    fn of(&self, _: &V) -> Duration {
+        self.of_site()
+    }
+
+    #[track_caller]
+    fn fixed(&self) -> Option<Duration> {
+        Some(self.of_site())
+    }
+}
+
+impl Unset {
+    #[track_caller]
+    fn of_site(&self) -> Duration {
+        let Some(ttl) = self.0.time_to_live() else {
+            let (name, file, line) = (self.0.name(), self.0.file(), self.0.line());
+            panic!("`{name}` at {file}:{line} has no time-to-live; say `.ttl(…)` on its entry or on its site");
+        };
+        ttl
+    }
+}
+
+impl fmt::Debug for Unset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unset")
+    }
+}
 
 impl<V> TimeToLive<V> for Duration {
     fn of(&self, _: &V) -> Duration {

@@ -1,5 +1,7 @@
 //! One `static` for every annotated function.
 
+mod facts;
+
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Mutex;
@@ -10,11 +12,14 @@ use std::sync::atomic::Ordering;
 
 use once_cell::sync::Lazy;
 
+use crate::catalog::Link;
 use crate::key::KeyPart;
 use crate::key::KeyWriter;
 use crate::key::Template;
 use crate::key::Text;
 use crate::key::TypeKey;
+use crate::site::facts::Facts;
+pub use crate::site::facts::Role;
 
 /// What is known of an annotated function when the program is compiled: its name, its templates, its place in the source.
 ///
@@ -36,6 +41,8 @@ pub struct Site {
     keys: Templates,
     tags: Templates,
     place: &'static Location<'static>,
+    facts: Facts,
+    pub(crate) link: Link,
     /// The place of this site's counters in every cache, plus one; zero until it is first used.
     pub(crate) index: AtomicUsize,
     /// Where the name of `Self` lies for which this site last claimed its name, plus one.
@@ -103,14 +110,14 @@ impl Site {
     #[track_caller]
     #[must_use]
     pub const fn cached(module: &'static str, function: &'static str) -> Self {
-        Self::new(module, function)
+        Self::new(module, function, Role::Reader)
     }
 
     /// A function that makes entries stale.
     #[track_caller]
     #[must_use]
     pub const fn invalidates(module: &'static str, function: &'static str) -> Self {
-        Self::new(module, function)
+        Self::new(module, function, Role::Mutator)
     }
 
     /// The template of the key, such as `user:{id}`. Without one, the key is the function's name and its parts.
@@ -153,6 +160,10 @@ impl Site {
         self.place.line()
     }
 
+    pub(crate) const fn column(&self) -> u32 {
+        self.place.column()
+    }
+
     pub(crate) fn key_template(&self) -> Option<&Template> {
         self.keys.iter().next()
     }
@@ -177,11 +188,14 @@ impl Site {
     }
 
     /// A hash of the function's place in the source.
+    ///
+    /// The catalog knows which functions of this program share a name. It does not know those of another program, or of the next deploy, on the same store, so what
+    /// keeps their values apart is the place.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
         hash.update(self.file().as_bytes());
         hash.update(&self.line().to_le_bytes());
-        hash.update(&self.place.column().to_le_bytes());
+        hash.update(&self.column().to_le_bytes());
         hash.digest()
     }
 
@@ -222,13 +236,15 @@ impl Site {
     }
 
     #[track_caller]
-    const fn new(module: &'static str, function: &'static str) -> Self {
+    const fn new(module: &'static str, function: &'static str, role: Role) -> Self {
         Self {
             module,
             function,
             keys: Templates::NONE,
             tags: Templates::NONE,
             place: Location::caller(),
+            facts: Facts::new(role),
+            link: Link::new(),
             index: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
             clashes: AtomicBool::new(false),

@@ -19,7 +19,11 @@ where
                         "token",
                     )
                     .key("{T}:{N}:{query.page.0}:{self.shard}")
-                    .tags(&["tokens", "shard:{self.shard}:{N}"]);
+                    .tags(&["tokens", "shard:{self.shard}:{N}"])
+                    .value("Token")
+                    .ttl_by("the value")
+                    .allow_stale();
+                my_facade::cache_runtime::register!(SITE);
                 &SITE
             },
             my_facade::cache_runtime::returns::<Option<Token>>().kind(),
@@ -31,12 +35,10 @@ where
         .ttl_with(|token| token.expires_in())
         .jitter(0.0)
         .in_transaction();
-    entry
-        .get_or_load(async move {
-            if false {
-                return ::core::option::Option::<Option<Token>>::None.unwrap();
-            }
-            self.load(query, N).await
-        })
-        .await
+    let load = async move {
+        #[allow(clippy::diverging_sub_expression)]
+        let _ = false && return my_facade::cache_runtime::unreached::<Option<Token>>();
+        self.load(query, N).await
+    };
+    entry.get_or_load(load).await
 }

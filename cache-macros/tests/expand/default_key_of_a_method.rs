@@ -7,9 +7,12 @@ async fn pages<T: Kind, const N: usize>(
 ) -> Vec<Page> {
     let entry = {
         static SITE: ::cache_runtime::Site = ::cache_runtime::Site::cached(
-            ::core::module_path!(),
-            "pages",
-        );
+                ::core::module_path!(),
+                "pages",
+            )
+            .value("Vec<Page>")
+            .ttl(::core::time::Duration::from_millis(250));
+        ::cache_runtime::register!(SITE);
         ::cache_runtime::global()
             .entry(&SITE, ::cache_runtime::returns::<Vec<Page>>().kind())
     }
@@ -23,14 +26,11 @@ async fn pages<T: Kind, const N: usize>(
                 &::cache_runtime::type_key::<T>(),
                 &N,
             ],
-        )
-        .ttl(::core::time::Duration::from_millis(250));
-    entry
-        .get_or_load(async move {
-            if false {
-                return ::core::option::Option::<Vec<Page>>::None.unwrap();
-            }
-            db.pages::<T>(from, to).await
-        })
-        .await
+        );
+    let load = async move {
+        #[allow(clippy::diverging_sub_expression)]
+        let _ = false && return ::cache_runtime::unreached::<Vec<Page>>();
+        db.pages::<T>(from, to).await
+    };
+    entry.get_or_load(load).await
 }

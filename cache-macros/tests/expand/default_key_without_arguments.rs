@@ -1,15 +1,17 @@
 async fn refresh() {
     let entry = {
         static SITE: ::cache_runtime::Site = ::cache_runtime::Site::cached(
-            ::core::module_path!(),
-            "refresh",
-        );
+                ::core::module_path!(),
+                "refresh",
+            )
+            .value("()")
+            .ttl_by("TTL");
+        ::cache_runtime::register!(SITE);
         ::cache_runtime::global().entry(&SITE, ::cache_runtime::returns::<()>().kind())
     }
         .ttl(TTL);
-    entry
-        .get_or_load(async move {
-            work().await;
-        })
-        .await
+    let load = async move {
+        work().await;
+    };
+    entry.get_or_load(load).await
 }

@@ -6,20 +6,19 @@ async fn rename(&mut self, id: u64, name: String) -> io::Result<()> {
                     "rename",
                 )
                 .keys(&["user:{id}", "profile:{id}:{name}", "all"])
-                .tags(&["users", "{self.tenant}"]);
+                .tags(&["users", "{self.tenant}"])
+                .mode(crate::rt::Mode::Linearizable);
+            crate::rt::register!(SITE);
             &SITE
         })
         .keys(&[&id, &id, &name])
         .tags(&[&self.tenant])
-        .mode(crate::rt::Mode::Linearizable)
         .hold_off(::core::time::Duration::from_secs(90))
         .in_transaction();
-    invalidation
-        .run(async move {
-            if false {
-                return ::core::option::Option::<io::Result<()>>::None.unwrap();
-            }
-            self.db.rename(id, name).await
-        })
-        .await
+    let change = async move {
+        #[allow(clippy::diverging_sub_expression)]
+        let _ = false && return crate::rt::unreached::<io::Result<()>>();
+        self.db.rename(id, name).await
+    };
+    invalidation.run(change).await
 }

@@ -23,23 +23,24 @@ where
                     ::core::module_path!(),
                     "sum",
                 )
-                .key("{a}:{b}");
+                .key("{a}:{b}")
+                .value("u8")
+                .ttl(::core::time::Duration::from_secs(3600));
+            ::cache_runtime::register!(SITE);
             ::cache_runtime::global()
                 .entry(&SITE, ::cache_runtime::returns::<Option<u8>>().kind())
         }
-            .key(&[&a, &b])
-            .ttl(::core::time::Duration::from_secs(3600));
-        entry
-            .get_or_load(async move {
-                if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
-                    Option<u8>,
-                > {
-                    return __ret;
-                }
-                let __self = self;
-                let __ret: Option<u8> = { a.checked_add(b) };
-                __ret
-            })
-            .await
+            .key(&[&a, &b]);
+        let load = async move {
+            if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+                Option<u8>,
+            > {
+                return __ret;
+            }
+            let __self = self;
+            let __ret: Option<u8> = { a.checked_add(b) };
+            __ret
+        };
+        entry.get_or_load(load).await
     })
 }

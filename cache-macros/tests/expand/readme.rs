@@ -5,19 +5,19 @@ async fn user(&self, id: UserId) -> Result<User, DbError> {
                 "user",
             )
             .key("user:{id}")
-            .tags(&["users", "tenant:{self.tenant}"]);
+            .tags(&["users", "tenant:{self.tenant}"])
+            .value("User")
+            .ttl(::core::time::Duration::from_secs(300));
+        ::cache_runtime::register!(SITE);
         ::cache_runtime::global()
             .entry(&SITE, ::cache_runtime::returns::<Result<User, DbError>>().kind())
     }
         .key(&[&id])
-        .tags(&[&self.tenant])
-        .ttl(::core::time::Duration::from_secs(300));
-    entry
-        .get_or_load(async move {
-            if false {
-                return ::core::option::Option::<Result<User, DbError>>::None.unwrap();
-            }
-            self.db.user(id).await
-        })
-        .await
+        .tags(&[&self.tenant]);
+    let load = async move {
+        #[allow(clippy::diverging_sub_expression)]
+        let _ = false && return ::cache_runtime::unreached::<Result<User, DbError>>();
+        self.db.user(id).await
+    };
+    entry.get_or_load(load).await
 }

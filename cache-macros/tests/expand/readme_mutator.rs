@@ -6,15 +6,14 @@ async fn rename(&self, id: UserId, name: &str) -> Result<(), DbError> {
             )
             .keys(&["user:{id}"])
             .tags(&["users"]);
+        ::cache_runtime::register!(SITE);
         ::cache_runtime::global().invalidation(&SITE)
     }
         .keys(&[&id]);
-    invalidation
-        .run(async move {
-            if false {
-                return ::core::option::Option::<Result<(), DbError>>::None.unwrap();
-            }
-            self.db.rename(id, name).await
-        })
-        .await
+    let change = async move {
+        #[allow(clippy::diverging_sub_expression)]
+        let _ = false && return ::cache_runtime::unreached::<Result<(), DbError>>();
+        self.db.rename(id, name).await
+    };
+    invalidation.run(change).await
 }

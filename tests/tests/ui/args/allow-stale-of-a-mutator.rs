@@ -1,0 +1,8 @@
+use cache_runtime::invalidates;
+
+#[invalidates(key = "user:{id}", allow_stale)]
+async fn rename(id: u64) -> Result<(), std::io::Error> {
+    Ok(())
+}
+
+fn main() {}

@@ -3,12 +3,28 @@
 use std::fs;
 use std::path::Path;
 
+// The functions of a crate that is not named are not linked.
+use examples as _;
+
 #[test]
 fn expansion_in_the_readme_is_the_snapshot() {
     let readme = read("README.md");
     let (_, rest) = readme.split_once("<!-- expansion:begin -->\n```rust,ignore\n").expect("a marked block");
     let (shown, _) = rest.split_once("```\n<!-- expansion:end -->").expect("its end");
     assert_eq!(shown, read("cache-macros/tests/expand/readme.rs"));
+}
+
+#[test]
+fn picture_in_the_readme_is_what_the_program_draws() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("<!-- catalog:begin -->\n```mermaid\n").expect("a marked block");
+    let (shown, _) = rest.split_once("```\n<!-- catalog:end -->").expect("its end");
+    assert_eq!(shown, cache_runtime::catalog().within("examples::airports").to_mermaid());
+}
+
+#[test]
+fn nothing_is_forgotten_in_the_examples() {
+    cache_runtime::catalog().audit().assert_clean();
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! cargo run --release -p examples --bin airports                    in the memory of one process
 //! CACHE_URL=redis://127.0.0.1:6379 cargo run … --bin airports       on Redis, with a second process beside it
 //! CACHE_URL=redis://127.0.0.1:6379 cargo run … --bin airports -- --prompt    by hand, in as many terminals as you like
+//! cargo run … --bin airports -- --catalog                           its cached functions and mutators, and a picture of them
 //! ```
 //!
 //! It checks every claim that it prints, and ends with code 1 and a sentence when one does not hold.
@@ -31,7 +32,12 @@ async fn main() -> ExitCode {
     let outcome = match arguments.next().as_deref() {
         None => report().await,
         Some("--prompt") => prompt(arguments.next().map(PathBuf::from)).await,
-        Some(other) => Err(format!("`{other}` is not known; say nothing, or `--prompt [FILE]`").into()),
+        Some("--catalog") => {
+            let catalog = cache_runtime::catalog();
+            println!("{catalog}\n{}", catalog.to_mermaid());
+            Ok(())
+        }
+        Some(other) => Err(format!("`{other}` is not known; say nothing, `--prompt [FILE]` or `--catalog`").into()),
     };
     finish(outcome)
 }

@@ -1,6 +1,9 @@
 //! One entry, from the typed side: the sentence that `#[cached]` prints.
 
+mod entries;
 mod get_or_load;
+mod handle;
+mod keeping;
 mod parts;
 mod said;
 
@@ -14,23 +17,24 @@ use std::time::Duration;
 use crate::cache::Cache;
 use crate::codec::Value;
 use crate::core::Loaded;
+pub use crate::entry::entries::Entries;
+pub(crate) use crate::entry::entries::NamedEntries;
 pub use crate::entry::get_or_load::GetOrLoad;
+pub use crate::entry::handle::Handle;
+pub use crate::entry::keeping::Keeping;
 use crate::entry::parts::Parts;
 pub(crate) use crate::entry::parts::rendered_names;
 use crate::entry::said::Said;
 use crate::entry::said::Span;
-use crate::invalidation;
 use crate::invalidation::Delivery;
 use crate::key::KeyPart;
-use crate::key::Name;
 use crate::outcome::Cacheable;
+use crate::outcome::MayBeEmpty;
 use crate::outcome::Outcome;
 use crate::policy::TimeToLive;
+use crate::policy::Unless;
 use crate::policy::Unset;
-use crate::read;
-use crate::read::Landing;
 use crate::site::Site;
-use crate::store::Targets;
 
 /// One entry of a cache: a key, tags and a time-to-live, and then what to do with it.
 ///
@@ -69,6 +73,17 @@ impl<K: Outcome> Entry<K, Unset> {
     pub(crate) fn new(cache: Cache, site: &'static Site) -> Self {
         let parts = Parts { cache, site, said: Said::default() };
         Self { parts, ttl: Unset(site), kind: PhantomData }
+    }
+
+    /// Keeps the value for `ttl`, give or take the jitter, counted from the start of its load. At most ten years. Defaults to the [site's](Site::ttl).
+    #[inline]
+    pub fn ttl(self, ttl: Duration) -> Entry<K, Duration> {
+        Entry { parts: self.parts, ttl, kind: PhantomData }
+    }
+
+    /// Keeps the value for as long as `ttl` says when it is asked with the value. Zero means that it is not stored.
+    pub fn ttl_with<F: Fn(&K::Value) -> Duration>(self, ttl: F) -> Entry<K, F> {
+        Entry { parts: self.parts, ttl, kind: PhantomData }
     }
 }
 
@@ -113,15 +128,38 @@ impl<K: Outcome, T> Entry<K, T> {
         self
     }
 
-    /// Keeps the value for `ttl`, give or take the jitter, counted from the start of its load. At most ten years. Defaults to the [site's](Site::ttl).
-    #[inline]
-    pub fn ttl(self, ttl: Duration) -> Entry<K, Duration> {
-        Entry { parts: self.parts, ttl, kind: PhantomData }
+    /// Keeps the news that there is nothing for `ttl`, give or take the jitter. Defaults to not storing it.
+    ///
+    /// Only for functions that return `Option<T>` or `Result<Option<T>, E>`. Whoever calls one of these under the same key is served it, with a `ttl` of its own or
+    /// without; to any other function it is a miss.
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self
+    where
+        K: MayBeEmpty,
+    {
+        self.parts.said.options.negative_ttl = Some(ttl);
+        self
     }
 
-    /// Keeps the value for as long as `ttl` says when it is asked with the value. Zero means that it is not stored.
-    pub fn ttl_with<F: Fn(&K::Value) -> Duration>(self, ttl: F) -> Entry<K, F> {
-        Entry { parts: self.parts, ttl, kind: PhantomData }
+    /// Says which values are not stored. To be called after [`ttl`](Self::ttl) or [`ttl_with`](Self::ttl_with). Defaults to none.
+    ///
+    /// Who waited for the load is given the value all the same.
+    pub fn unless<F: Fn(&K::Value) -> bool>(self, unless: F) -> Entry<K, Unless<T, F>>
+    where
+        T: TimeToLive<K::Value>,
+    {
+        Entry { parts: self.parts, ttl: Unless { ttl: self.ttl, unless }, kind: PhantomData }
+    }
+
+    /// Says whether to use the cache for this call. Defaults to `true`.
+    ///
+    /// Otherwise the load runs with no look at what is stored or running, and what it brings is neither stored nor shared. A load around this one is not stored
+    /// either, because nothing would tell it of a change.
+    pub fn when(mut self, when: bool) -> Self {
+        // Nothing is written where nothing changes: mostly, there is no box to write to yet.
+        if self.parts.said.options.unused == when {
+            self.parts.said.options.unused = !when;
+        }
+        self
     }
 
     /// Spreads the time-to-live by up to `jitter` of it in both directions, so that what was stored together does not expire together.
@@ -181,6 +219,40 @@ impl<K: Outcome, T> Entry<K, T> {
         owned(loaded.value?)
     }
 
+    /// Returns what the function would, if it is stored and may be served: for an `Option<T>`, `Some(None)` is the stored news that there is nothing, and `None`
+    /// is a miss.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_runtime::{Cache, Site, returns};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// static NAME: Site = Site::cached("docs", "name").key("name:{id}");
+    ///
+    /// let cache = Cache::memory();
+    /// let minute = Duration::from_secs(60);
+    /// let name = || cache.entry(&NAME, returns::<Option<String>>().kind()).key(&[&7]).ttl(minute).negative_ttl(minute);
+    ///
+    /// assert_eq!(name().lookup().await, None);
+    /// name().get_or_load(async { None }).await;
+    /// assert_eq!(name().lookup().await, Some(None));
+    /// # });
+    /// ```
+    pub async fn lookup(self) -> Option<K::Whole>
+    where
+        K::Value: Cacheable,
+    {
+        let (loaded, _) = self.stored().await?;
+        whole::<K>(loaded)
+    }
+
     /// Returns for how much longer the stored value may be served, short of being invalidated.
     pub async fn remaining_ttl(self) -> Option<Duration>
     where
@@ -206,12 +278,30 @@ impl<K: Outcome, T> Entry<K, T> {
         K::Value: Cacheable,
         T: TimeToLive<K::Value>,
     {
-        let request = self.parts.request::<K::Value>(self.ttl.fixed());
         let ttl = self.ttl.of(&value);
-        let Landing::Value { value, ttl, tags } = self.parts.landing(&value, ttl) else { return false };
-        self.parts.owns_its_name()
-            && !self.parts.said.options.in_transaction
-            && read::put(self.parts.cache.core(), &request, value, ttl, tags).await
+        let landing = self.parts.stored(Some(Arc::new(value)), ttl);
+        self.parts.put(self.parts.request::<K>(self.ttl.fixed()), landing).await
+    }
+
+    /// Runs `load` whatever is stored, stores what it returns in place of that, and returns it.
+    ///
+    /// Others are served what is stored meanwhile, and a load of theirs that is running already is not stored. An error leaves what is stored as it is. Inside of another load, that one is not stored.
+    ///
+    /// # Errors
+    ///
+    /// Only those of `load`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up whatever it held. What is stored stays as it is.
+    pub async fn refresh<F>(self, load: F) -> K::Whole
+    where
+        F: Future<Output = K::Whole>,
+        K::Value: Cacheable,
+        T: TimeToLive<K::Value>,
+    {
+        let request = self.parts.request::<K>(self.ttl.fixed());
+        self.parts.refresh(request, load, |whole| self.parts.landing::<K>(whole, &self.ttl)).await
     }
 
     /// Invalidates the entry: no read that starts after this returned `Applied` is given what was stored, or loaded from before, by anybody.
@@ -220,19 +310,23 @@ impl<K: Outcome, T> Entry<K, T> {
     ///
     /// The entry is invalidated or not.
     pub async fn invalidate(self) -> Delivery {
-        let keys = vec![Name::new(&self.parts.full_key())];
-        invalidation::invalidate(self.parts.cache.core(), self.parts.site, Targets { keys, tags: Vec::new() }).await
+        self.parts.invalidate().await
+    }
+
+    /// The same entry as a value that borrows nothing, and is asked as often as one likes. See [`Handle`].
+    pub fn handle(self) -> Handle<K::Whole>
+    where
+        K::Value: Cacheable,
+        T: TimeToLive<K::Value> + Clone + Send + Sync + 'static,
+    {
+        Handle::new::<K, T>(self.parts, self.ttl)
     }
 
     async fn stored(&self) -> Option<(Loaded, Duration)>
     where
         K::Value: Cacheable,
     {
-        if !self.parts.owns_its_name() {
-            return None;
-        }
-        let request = self.parts.request::<K::Value>(None);
-        read::stored(self.parts.cache.core(), &request, &self.parts.context()).await
+        self.parts.look(self.parts.request::<K>(None)).await
     }
 }
 

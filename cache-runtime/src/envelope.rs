@@ -6,7 +6,7 @@
 //! payload length u32  checksum u64  payload
 //! ```
 //!
-//! The flags say in which [form](Form) the payload is; no flag means plain JSON. A flag that is not known makes an entry of another format of it.
+//! The flags say in which [form](Form) the payload is; no flag means plain JSON. One more says that the function found nothing; then it is alone, and the payload is empty. A flag that is not known makes an entry of another format of it.
 //!
 //! The checksum is the XXH3 of the payload with that of everything before as its seed. Numbers are little-endian. The payload comes last and as it is, so JSON stays readable in the store. Whatever is off by a bit, a byte or a
 //! length is [`Unreadable`], never a panic and never a value.
@@ -67,11 +67,12 @@ pub(crate) struct Origin {
     pub(crate) tags: Box<[u8]>,
 }
 
-/// A value, decoded or not.
+/// A value, decoded or not, or the news that there is none.
 #[derive(Clone)]
 pub(crate) enum Payload {
     Value(Arc<dyn Any + Send + Sync>),
     Bytes(Packed),
+    Empty,
 }
 
 /// Why bytes are no entry of this key.
@@ -97,6 +98,8 @@ pub(crate) enum Unreadable {
 const MAGIC: &[u8; 2] = b"cr";
 const FORMAT: u8 = 1;
 const FLAGS_AT: usize = 3;
+/// The flag of an entry that says that there is nothing.
+const EMPTY: u8 = 0x80;
 /// The most dependencies that an entry may have, whatever its cache allows.
 pub(crate) const MOST_DEPENDENCIES: usize = 1024;
 /// Everything before the dependencies.
@@ -114,6 +117,23 @@ impl Header {
         key: &Name,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<Form, E>,
     ) -> Result<Vec<u8>, E> {
+        self.encode_flagged(key, |out| encode(out).map(Form::flags))
+    }
+
+    /// Appends the entry of `key` that says that there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`encode`](Self::encode).
+    pub(crate) fn encode_empty(&self, key: &Name) -> Result<Vec<u8>, Unreadable> {
+        self.encode_flagged(key, |_| Ok(EMPTY))
+    }
+
+    fn encode_flagged<E: From<Unreadable>>(
+        &self,
+        key: &Name,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<u8, E>,
+    ) -> Result<Vec<u8>, E> {
         let mut out = Vec::with_capacity(FIXED + 64 * self.dependencies.len() + 512);
         self.put_fixed(key, &mut out)?;
         for dependency in &self.dependencies {
@@ -122,7 +142,7 @@ impl Header {
         let length_at = out.len();
         out.extend_from_slice(&[0; 4 + CHECKSUM]);
         let payload_at = out.len();
-        out[FLAGS_AT] = encode(&mut out)?.flags();
+        out[FLAGS_AT] = encode(&mut out)?;
         let length = u32::try_from(out.len() - payload_at).map_err(|_| Unreadable::Length)?;
         out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
         let checksum = checksum(&out[..length_at + 4], &out[payload_at..]);
@@ -160,7 +180,7 @@ impl Stored {
             return Err(Unreadable::Format);
         }
         let [flags] = reader.take()?;
-        if flags & !Form::FLAGS != 0 {
+        if flags != EMPTY && flags & !Form::FLAGS != 0 {
             return Err(Unreadable::Format);
         }
         let of_key = u128::from_le_bytes(reader.take()?);
@@ -183,8 +203,12 @@ impl Stored {
         if of_key != digest(key) {
             return Err(Unreadable::Key);
         }
-        let packed = Packed { form: Form::of_flags(flags)?, bytes: payload };
-        Ok(Self { header, payload: Payload::Bytes(packed), weight: None, origin: None })
+        let payload = match flags {
+            EMPTY if payload.is_empty() => Payload::Empty,
+            EMPTY => return Err(Unreadable::Format),
+            flags => Payload::Bytes(Packed { form: Form::of_flags(flags)?, bytes: payload }),
+        };
+        Ok(Self { header, payload, weight: None, origin: None })
     }
 }
 
@@ -245,6 +269,7 @@ impl fmt::Debug for Payload {
         match self {
             Self::Value(_) => f.write_str("Value"),
             Self::Bytes(packed) => write!(f, "{} bytes", packed.bytes.len()),
+            Self::Empty => f.write_str("Empty"),
         }
     }
 }
@@ -318,6 +343,17 @@ mod tests {
             let stored = Stored::decode(&key, &bytes, &[]).unwrap();
             prop_assert_eq!(stored.header, header);
             prop_assert!(matches!(stored.payload, Payload::Bytes(read) if *read.bytes == *payload));
+        }
+
+        #[test]
+        fn nothing_is_read_as_nothing_and_no_value_as_nothing(header in headers(), flip in 1..=255_u8) {
+            let key = Name::new(b"user:7");
+            let empty = header.encode_empty(&key).unwrap();
+            prop_assert!(matches!(Stored::decode(&key, &empty.clone().into(), &[]).unwrap().payload, Payload::Empty));
+            for mut bytes in [empty, encoded(&header, &key, b""), encoded(&header, &key, b"null")] {
+                bytes[FLAGS_AT] ^= flip;
+                prop_assert!(Stored::decode(&key, &bytes.into(), &[]).is_err());
+            }
         }
 
         #[test]

@@ -11,6 +11,7 @@ mod deferral;
 mod guard;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::Instrument as _;
@@ -18,6 +19,9 @@ use tracing::Instrument as _;
 use crate::around::Around;
 use crate::cache::Cache;
 use crate::context::Context;
+use crate::core::Core;
+use crate::entry::Entries;
+use crate::entry::NamedEntries;
 use crate::entry::rendered_names;
 use crate::host::Task;
 pub(crate) use crate::invalidation::deferral::Deferral;
@@ -106,6 +110,7 @@ pub struct Invalidation {
     site: &'static Site,
     keys: Option<Text>,
     tags: Option<Text>,
+    entries: NamedEntries,
     mode: Mode,
     hold_off: Option<Duration>,
     in_transaction: bool,
@@ -113,7 +118,8 @@ pub struct Invalidation {
 
 impl Invalidation {
     pub(crate) fn new(cache: Cache, site: &'static Site) -> Self {
-        Self { cache, site, keys: None, tags: None, mode: site.mutation_mode(), hold_off: None, in_transaction: false }
+        let (entries, mode) = (NamedEntries::default(), site.mutation_mode());
+        Self { cache, site, keys: None, tags: None, entries, mode, hold_off: None, in_transaction: false }
     }
 
     /// Fills the placeholders of the site's keys, all of them in order.
@@ -135,6 +141,32 @@ impl Invalidation {
     #[track_caller]
     pub fn tags(mut self, parts: &[&dyn KeyPart]) -> Self {
         self.tags = Some(rendered(self.site.tag_templates(), parts));
+        self
+    }
+
+    /// Names entries by their handles, beside what the site's templates name. Each is invalidated in its own cache.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, Delivery, Site, cached, global};
+    ///
+    /// #[cached(ttl = "5m", key = "name:{id}", handle = name_entry)]
+    /// async fn name(id: u64) -> String {
+    ///     format!("user {id}")
+    /// }
+    ///
+    /// static RENAME: Site = Site::invalidates("docs", "rename");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let renamed: Vec<_> = (1..=3).map(|id| name_entry(&id)).collect();
+    /// let invalidation = global().invalidation(&RENAME).entries(&[&renamed, &name_entry(&7)]);
+    /// assert_eq!(invalidation.apply().await, Delivery::Applied);
+    /// # }
+    /// ```
+    pub fn entries(mut self, entries: &[&dyn Entries]) -> Self {
+        entries.iter().for_each(|entries| entries.collect(&mut self.entries));
         self
     }
 
@@ -172,19 +204,25 @@ impl Invalidation {
     /// A body dropped half-way may still commit a moment later, so what it changes stays marked for some seconds.
     pub fn run<F: Future>(self, body: F) -> impl Future<Output = F::Output> {
         let span = tracing::debug_span!("cache_mutation", module = self.site.module(), function = self.site.function());
-        Around::new(Box::pin(self.begin().instrument(span)), body, Begun::end)
+        Around::new(Box::pin(self.begin().instrument(span)), body, Begun::end_all)
     }
 
-    async fn begin(self) -> Begun {
-        let targets = self.targets();
+    async fn begin(self) -> Vec<Begun> {
+        let mut begun = Vec::with_capacity(1);
+        for (cache, targets) in self.targets() {
+            begun.push(self.begin_one(cache.core(), targets).await);
+        }
+        begun
+    }
+
+    async fn begin_one(&self, core: &Arc<Core>, targets: Targets) -> Begun {
         if let Some(deferral) = Context::current().deferral {
             let how = (self.mode, self.hold_off);
-            let core = self.cache.core();
             if deferral.enlist(core, self.site, targets.clone(), how).await {
                 return Begun::Enlisted(Enlisted { deferral, core: core.clone(), site: self.site, targets });
             }
         }
-        let guard = Guard::new(self.cache.core(), self.site);
+        let guard = Guard::new(core, self.site);
         guard.add(targets, self.mode, self.hold_off).await;
         if self.in_transaction { Begun::Uncommitted(guard) } else { Begun::Guarded(guard) }
     }
@@ -195,15 +233,35 @@ impl Invalidation {
     ///
     /// What was not confirmed by then is delivered beside the caller.
     pub async fn apply(self) -> Delivery {
-        invalidate(self.cache.core(), self.site, self.targets()).await
+        let mut delivery = Delivery::Applied;
+        for (cache, targets) in self.targets() {
+            if invalidate(cache.core(), self.site, targets).await == Delivery::Deferred {
+                delivery = Delivery::Deferred;
+            }
+        }
+        delivery
     }
 
+    /// What to invalidate in which cache, its own first.
     #[track_caller]
-    fn targets(&self) -> Targets {
-        Targets {
+    fn targets(&self) -> Vec<(Cache, Targets)> {
+        let own = Targets {
             keys: rendered_names(self.site.key_templates(), self.keys.as_deref()),
             tags: rendered_names(self.site.tag_templates(), self.tags.as_deref()),
+        };
+        let mut all = vec![(self.cache.clone(), own)];
+        for (cache, name) in &self.entries.0 {
+            let at = all.iter().position(|(known, _)| Arc::ptr_eq(known.core(), cache.core()));
+            let at = at.unwrap_or_else(|| {
+                all.push((cache.clone(), Targets::default()));
+                all.len() - 1
+            });
+            if !all[at].1.keys.contains(name) {
+                all[at].1.keys.push(name.clone());
+            }
         }
+        all.retain(|(_, targets)| !targets.is_empty());
+        all
     }
 }
 
@@ -217,6 +275,19 @@ enum Begun {
 }
 
 impl Begun {
+    /// Ends all of them, also if one takes long: each has the store's deadline for itself.
+    fn end_all(all: Vec<Self>) -> Option<Task> {
+        let mut ends: Vec<Task> = all.into_iter().filter_map(Self::end).collect();
+        match ends.len() {
+            0 | 1 => ends.pop(),
+            _ => Some(Box::pin(async move {
+                for end in ends {
+                    end.await;
+                }
+            })),
+        }
+    }
+
     fn end(self) -> Option<Task> {
         match self {
             // Dropping it sees to a transaction that has ended too early.

@@ -70,12 +70,14 @@ counters! {
     joined
     /// Loads that returned an error.
     failures
-    /// Loads that ran without the right to store what they brought: the store was away, a mutation was running, or a wait had reached its deadline.
+    /// Loads that ran without the right to store what they brought: the store was away, a mutation was running, a wait had reached its deadline, or `when` said not to use the cache.
     bypassed
     /// Entries stored.
     fills
     /// Entries that were not stored, because they were invalidated while they were loaded, because something in them cannot be depended on, or because the store could not take them.
     refused
+    /// Values that were not stored because nobody wanted them to be: `unless` said so, or their time-to-live was zero.
+    unwanted
     /// Values that were not stored because they could not be encoded, or are too large: for [`max_entry`](crate::Builder::max_entry), or for an in-process store that is
     /// [bounded in bytes](crate::Capacity::Bytes).
     unstorable
@@ -153,7 +155,7 @@ pub struct Stats {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FunctionStats {
-    /// The module and the name of the function, as in `shop::users::user`.
+    /// The module and the name of the function, as in `shop::users::user`, or the name that it was given.
     pub name: String,
     /// The file it stands in.
     pub file: &'static str,

@@ -68,12 +68,34 @@ pub trait Outcome: sealed::Sealed {
     fn empty() -> Option<Self::Whole>;
 }
 
+/// A kind of return type that can say that there is nothing: `Option<T>` and `Result<Option<T>, E>`.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{MayBeEmpty, Outcome, returns};
+///
+/// fn says_that_there_is_nothing<K: MayBeEmpty>(_: K) -> Option<K::Whole> {
+///     K::empty()
+/// }
+/// assert_eq!(says_that_there_is_nothing(returns::<Option<u32>>().kind()), Some(None));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "this function never returns `None`, so `negative_ttl` has nothing to keep",
+    label = "the kind of what it returns is `{Self}`",
+    note = "`negative_ttl` is for functions that return `Option<T>` or `Result<Option<T>, E>`; leave it out, or return one of these"
+)]
+pub trait MayBeEmpty: Outcome {}
+
+impl<T> MayBeEmpty for Optional<T> {}
+impl<T, E> MayBeEmpty for FallibleOptional<T, E> {}
+
 /// What came of a call, as a cache sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split<'a, V> {
     /// A value, which is stored.
     Value(&'a V),
-    /// Nothing, which those who wait share but nobody stores.
+    /// Nothing, which those who wait share, and which is stored where there is a time-to-live for it.
     Empty,
     /// An error, which is its caller's own.
     Failed,

@@ -83,6 +83,29 @@ impl<V, F: Fn(&V) -> Duration> TimeToLive<V> for F {
     }
 }
 
+/// How long a value is kept, and which values are not: what [`Entry::unless`](crate::Entry::unless) makes of a time-to-live.
+#[derive(Clone, Copy)]
+pub struct Unless<T, F> {
+    pub(crate) ttl: T,
+    pub(crate) unless: F,
+}
+
+impl<V, T: TimeToLive<V>, F: Fn(&V) -> bool> TimeToLive<V> for Unless<T, F> {
+    fn of(&self, value: &V) -> Duration {
+        if (self.unless)(value) { Duration::ZERO } else { self.ttl.of(value) }
+    }
+
+    fn fixed(&self) -> Option<Duration> {
+        self.ttl.fixed()
+    }
+}
+
+impl<T: fmt::Debug, F> fmt::Debug for Unless<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unless").field("ttl", &self.ttl).finish_non_exhaustive()
+    }
+}
+
 /// The longest time-to-live; longer ones are cut, so that no sum overflows.
 pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 

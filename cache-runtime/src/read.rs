@@ -15,6 +15,7 @@
 
 mod fly;
 mod look;
+mod replace;
 mod scout;
 mod settle;
 
@@ -24,29 +25,23 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::codec::Coder;
-use crate::codec::Value;
 use crate::context::Context;
 use crate::context::Frame;
 use crate::core::Core;
 use crate::core::Loaded;
-use crate::envelope::Origin;
 use crate::flight::Leader;
 use crate::flight::Tick;
 use crate::key::Name;
 use crate::lease::Right;
 use crate::metrics::Counters;
 use crate::read::look::Look;
-use crate::read::look::Missed;
-use crate::read::scout::Step;
 use crate::site::Site;
-use crate::store::Steal;
 use crate::token::Dependency;
 use crate::token::Register;
-use crate::token::State;
 
-use crate::read::settle::Filling;
+pub(crate) use crate::read::replace::put;
+pub(crate) use crate::read::replace::refresh;
 pub(crate) use crate::read::settle::Landing;
-use crate::read::settle::fill_now;
 
 /// One call of a cached function, without its type.
 #[derive(Clone, Debug)]
@@ -56,6 +51,8 @@ pub(crate) struct Request {
     /// Its own tags.
     pub(crate) tags: Arc<[Register]>,
     pub(crate) version: u32,
+    /// Whether the function can say that there is nothing.
+    pub(crate) may_be_empty: bool,
     pub(crate) codec: Coder,
     /// How long tokens live that are created for it.
     pub(crate) token_life: Duration,
@@ -120,22 +117,6 @@ pub(crate) async fn stored(core: &Arc<Core>, request: &Request, context: &Contex
             None
         }
     }
-}
-
-/// Stores a value in place of whatever is stored or being loaded; says whether it was stored.
-pub(crate) async fn put(core: &Arc<Core>, request: &Request, value: Value, ttl: Duration, tags: Box<[u8]>) -> bool {
-    let context = Context { frame: None, ..Context::current() };
-    let caller = Caller::new(core, request, &context);
-    let (began, created) = (core.clock.now(), core.clock.wall());
-    if context.no_fill || context.deferral.is_some() || caller.is_undelivered(None) {
-        return false;
-    }
-    // Its tokens are those of now, which is when the value counts as loaded.
-    let nothing = Missed { seen: None, states: vec![State::Absent; request.tags.len()] };
-    let scouted = caller.scout(&nothing, Steal::Anybodys).await;
-    let Step::Load(Some(right)) = scouted.step else { return false };
-    let filling = Filling { value, ttl, origin: Origin { site: request.site, tags }, began, created };
-    fill_now(core, request, filling, scouted.captured, right).await
 }
 
 /// One caller on its way.

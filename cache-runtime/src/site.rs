@@ -38,6 +38,9 @@ pub use crate::site::facts::Role;
 pub struct Site {
     module: &'static str,
     function: &'static str,
+    /// What stands for both where names are told apart.
+    name: Option<&'static str>,
+    version: u32,
     keys: Templates,
     tags: Templates,
     place: &'static Location<'static>,
@@ -140,6 +143,26 @@ impl Site {
         self
     }
 
+    /// The name of the function in statistics, and in the key where the site has none, in place of its module and its own name. Up to 100 letters, digits, `-`, `.`, `_` and `/`.
+    #[must_use]
+    pub const fn named(mut self, name: &'static str) -> Self {
+        assert!(is_name(name), "a name is made of 1 to 100 letters, digits, `-`, `.`, `_` and `/`");
+        self.name = Some(name);
+        self
+    }
+
+    /// The version of the stored type, in the sense of its author: an entry that was stored under another version is a miss. Defaults to 0.
+    #[must_use]
+    pub const fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// The name in statistics: the one that was given, or module and function, as in `shop::users::user`.
+    pub fn name(&self) -> String {
+        self.name.map_or_else(|| format!("{}::{}", self.module, self.function), str::to_owned)
+    }
+
     /// The module of the function.
     pub const fn module(&self) -> &'static str {
         self.module
@@ -164,6 +187,10 @@ impl Site {
         self.place.column()
     }
 
+    pub(crate) fn value_version(&self) -> u32 {
+        self.version
+    }
+
     pub(crate) fn key_template(&self) -> Option<&Template> {
         self.keys.iter().next()
     }
@@ -176,8 +203,17 @@ impl Site {
         &self.tags
     }
 
-    /// Writes the name under which the entries of a function without a key stand: its module, its own name, and that of `Self`.
+    /// Writes the name under which the entries of a function without a key stand: its module, its own name, and that of `Self`; or the name that it was given
+    /// and that of `Self`, because one name may stand on a method of a generic type.
     pub(crate) fn write_name(&self, of: Option<&'static str>, out: &mut Text) {
+        if let Some(name) = self.name {
+            out.extend_from_slice(name.as_bytes());
+            if let Some(of) = of {
+                out.extend_from_slice(b"::");
+                KeyPart::write(&TypeKey::of(of), &mut KeyWriter::new(out));
+            }
+            return;
+        }
         out.extend_from_slice(self.module.as_bytes());
         out.extend_from_slice(b"::");
         if let Some(of) = of {
@@ -228,7 +264,7 @@ impl Site {
                     line,
                     other_file,
                     other_line,
-                    "two cached functions come out under one name, so neither is stored; give one of them a `key`"
+                    "two cached functions come out under one name, so neither is stored; give one of them a `name` or a `key`"
                 );
             }
         }
@@ -240,6 +276,8 @@ impl Site {
         Self {
             module,
             function,
+            name: None,
+            version: 0,
             keys: Templates::NONE,
             tags: Templates::NONE,
             place: Location::caller(),
@@ -250,4 +288,16 @@ impl Site {
             clashes: AtomicBool::new(false),
         }
     }
+}
+
+const fn is_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !bytes[at].is_ascii_alphanumeric() && !matches!(bytes[at], b'-' | b'.' | b'_' | b'/') {
+            return false;
+        }
+        at += 1;
+    }
+    0 < at && at <= 100
 }

@@ -24,7 +24,6 @@ use crate::outcome::Split;
 use crate::policy::TimeToLive;
 use crate::read;
 use crate::read::Access;
-use crate::read::Landing;
 use crate::read::Load;
 use crate::read::Request;
 
@@ -50,6 +49,8 @@ enum Stage {
     Loading(Arc<Call>, Box<Load>, Context, Span),
     /// Loading, on its own account.
     Alone,
+    /// Loading past the cache, which only counts it.
+    Unused,
 }
 
 /// What does not change during one call.
@@ -77,11 +78,13 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<K::Whole> {
         if matches!(self.stage, Stage::New) {
-            if let Some(value) = self.parts.local_hit::<K::Value>() {
-                return Poll::Ready(K::whole(value));
+            if !self.parts.said.options.unused
+                && let Some(whole) = self.parts.local_hit::<K>()
+            {
+                return Poll::Ready(whole);
             }
             let this = self.as_mut().project();
-            *this.stage = this.parts.first_stage(this.parts.request::<K::Value>(this.ttl.fixed()));
+            *this.stage = this.parts.first_stage(|| this.parts.request::<K>(this.ttl.fixed()));
         }
         self.poll_on(poller)
     }
@@ -111,14 +114,13 @@ where
                 }
             }
         }
+        if let Stage::Unused = this.stage {
+            return this.load.poll(poller).map(|whole| this.parts.count_failure::<K>(whole));
+        }
         let Stage::Loading(_, _, inner, span) = this.stage else { return this.load.poll(poller) };
         let whole = ready!(span.in_scope(|| inner.enter(|| this.load.poll(poller))));
         if let Stage::Loading(call, load, inner, _) = std::mem::replace(this.stage, Stage::Alone) {
-            let landing = match K::split(&whole) {
-                Split::Value(value) => this.parts.landing(value, this.ttl.of(value)),
-                Split::Empty => Landing::Empty,
-                Split::Failed => Landing::Failed,
-            };
+            let landing = this.parts.landing::<K>(&whole, this.ttl);
             load.settle(this.parts.cache.core(), &call.request, &call.context, &inner, landing);
         }
         Poll::Ready(whole)
@@ -127,18 +129,31 @@ where
 
 impl Parts {
     #[cold]
-    fn first_stage(&self, request: Request) -> Stage {
-        if !self.owns_its_name() {
-            if let Some(frame) = Context::current().frame {
-                frame.spoil();
-            }
-            return Stage::Alone;
+    fn first_stage(&self, request: impl FnOnce() -> Request) -> Stage {
+        if !self.takes_part() {
+            self.pass_by();
+            return Stage::Unused;
         }
-        let call = Arc::new(Call { request, context: self.context() });
+        let call = Arc::new(Call { request: request(), context: self.context() });
         let (core, accessing) = (self.cache.core().clone(), call.clone());
         let access = async move { read::access(&core, &accessing.request, &accessing.context).await };
         let span = tracing::debug_span!("cache_access", module = self.site.module(), function = self.site.function());
         Stage::Accessing(call, Box::pin(access.instrument(span)))
+    }
+
+    /// Loads with no look and no right to store, which the load around this one cannot depend on.
+    fn pass_by(&self) {
+        let counters = self.cache.core().metrics.of(self.site);
+        counters.loads.add();
+        counters.bypassed.add();
+        self.spoil();
+    }
+
+    fn count_failure<K: Outcome>(&self, whole: K::Whole) -> K::Whole {
+        if matches!(K::split(&whole), Split::Failed) {
+            self.cache.core().metrics.of(self.site).failures.add();
+        }
+        whole
     }
 }
 

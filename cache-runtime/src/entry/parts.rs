@@ -5,24 +5,34 @@ use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::codec::Coder;
+use crate::codec::Value;
 use crate::context::Context;
 use crate::core::Core;
+use crate::core::Loaded;
 use crate::entry::said::Said;
 use crate::entry::said::Span;
 use crate::envelope::Payload;
+use crate::invalidation;
+use crate::invalidation::Delivery;
 use crate::key::KeyPart;
 use crate::key::KeyWriter;
 use crate::key::Name;
 use crate::key::Text;
 use crate::outcome::Cacheable;
+use crate::outcome::Outcome;
+use crate::outcome::Split;
 use crate::policy;
+use crate::policy::TimeToLive;
+use crate::read;
 use crate::read::Landing;
 use crate::read::Request;
 use crate::site::Site;
 use crate::site::Templates;
+use crate::store::Targets;
 use crate::token::Register;
 
 /// An entry without its types.
+#[derive(Clone)]
 pub(super) struct Parts {
     pub(super) cache: Cache,
     pub(super) site: &'static Site,
@@ -56,9 +66,12 @@ impl Parts {
         said.options.key = Some(Span { start, end: said.text.len() });
     }
 
-    /// The value of a stored entry, decoded, in this process and of this very call's site and tags: all that a hit usually needs.
+    /// What a stored entry says, decoded, in this process and of this very call's site and tags: all that a hit usually needs.
     #[inline]
-    pub(super) fn local_hit<V: Cacheable>(&self) -> Option<V> {
+    pub(super) fn local_hit<K: Outcome>(&self) -> Option<K::Whole>
+    where
+        K::Value: Cacheable,
+    {
         let core = self.cache.core();
         let local = core.local.as_ref()?;
         if !Context::is_bare() || core.journal.is_busy() {
@@ -73,10 +86,13 @@ impl Parts {
         if !std::ptr::eq(origin.site, self.site) || !self.has_tag_text(&origin.tags) {
             return None;
         }
-        let Payload::Value(value) = &kept.stored.payload else { return None };
-        let value = value.downcast_ref::<V>()?.clone();
+        let whole = match &kept.stored.payload {
+            Payload::Value(value) => K::whole(value.downcast_ref::<K::Value>()?.clone()),
+            Payload::Empty => K::empty()?,
+            Payload::Bytes(_) => return None,
+        };
         core.metrics.of(self.site).hits.add();
-        Some(value)
+        Some(whole)
     }
 
     pub(super) fn slice(&self, span: Span) -> &[u8] {
@@ -120,13 +136,17 @@ impl Parts {
     }
 
     #[track_caller]
-    pub(super) fn request<V: Cacheable>(&self, ttl: Option<Duration>) -> Request {
+    pub(super) fn request<K: Outcome>(&self, ttl: Option<Duration>) -> Request
+    where
+        K::Value: Cacheable,
+    {
         Request {
             site: self.site,
             key: Name::new(&self.full_key()),
             tags: self.tag_registers(),
-            version: 0,
-            codec: self.codec::<V>(),
+            version: self.site.value_version(),
+            may_be_empty: K::empty().is_some(),
+            codec: self.codec::<K::Value>(),
             token_life: policy::token_life(ttl),
         }
     }
@@ -146,14 +166,74 @@ impl Parts {
         context
     }
 
-    pub(super) fn landing<V: Cacheable>(&self, value: &V, ttl: Duration) -> Landing {
-        let core: &Core = self.cache.core();
-        let ttl = policy::jittered(ttl, self.said.options.jitter.unwrap_or(core.settings.jitter), core.host.random());
-        Landing::Value { value: Arc::new(value.clone()), ttl, tags: self.tag_text().into() }
+    /// What becomes of what the function returned.
+    pub(super) fn landing<K: Outcome>(&self, whole: &K::Whole, ttl: &impl TimeToLive<K::Value>) -> Landing
+    where
+        K::Value: Cacheable,
+    {
+        match (K::split(whole), self.said.options.negative_ttl) {
+            (Split::Value(value), _) => self.stored(Some(Arc::new(value.clone())), ttl.of(value)),
+            (Split::Empty, Some(ttl)) => self.stored(None, ttl),
+            (Split::Empty, None) => Landing::Empty,
+            (Split::Failed, _) => Landing::Failed,
+        }
     }
 
-    pub(super) fn owns_its_name(&self) -> bool {
+    pub(super) fn stored(&self, value: Option<Value>, ttl: Duration) -> Landing {
+        let core: &Core = self.cache.core();
+        let ttl = policy::jittered(ttl, self.said.options.jitter.unwrap_or(core.settings.jitter), core.host.random());
+        Landing::Stored { value, ttl, tags: self.tag_text().into() }
+    }
+
+    /// Says that the load around this call cannot depend on what it finds.
+    pub(super) fn spoil(&self) {
+        if let Some(frame) = Context::current().frame {
+            frame.spoil();
+        }
+    }
+
+    /// Whether something may be looked for and stored here at all.
+    pub(super) fn takes_part(&self) -> bool {
+        !self.said.options.unused && self.owns_its_name()
+    }
+
+    fn owns_its_name(&self) -> bool {
         self.site.key_template().is_some() || self.site.owns_its_name(self.said.options.of)
+    }
+}
+
+/// What can be done with an entry, whatever its type.
+impl Parts {
+    pub(super) async fn look(&self, request: Request) -> Option<(Loaded, Duration)> {
+        if !self.takes_part() {
+            self.spoil();
+            return None;
+        }
+        read::stored(self.cache.core(), &request, &self.context()).await
+    }
+
+    pub(super) async fn put(&self, request: Request, landing: Landing) -> bool {
+        self.takes_part() && read::put(self.cache.core(), &request, &self.context(), landing).await
+    }
+
+    pub(super) async fn refresh<F: Future>(
+        &self,
+        request: Request,
+        load: F,
+        landed: impl FnOnce(&F::Output) -> Landing,
+    ) -> F::Output {
+        let mut context = self.context();
+        context.no_fill |= !self.takes_part();
+        read::refresh(self.cache.core(), &request, &context, load, landed).await
+    }
+
+    pub(super) async fn invalidate(&self) -> Delivery {
+        let targets = Targets { keys: vec![self.name()], tags: Vec::new() };
+        invalidation::invalidate(self.cache.core(), self.site, targets).await
+    }
+
+    pub(super) fn name(&self) -> Name {
+        Name::new(&self.full_key())
     }
 }
 

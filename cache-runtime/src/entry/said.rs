@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::ops::Deref;
 use std::ops::DerefMut;
+use std::time::Duration;
 
 use crate::key::Text;
 
@@ -15,16 +16,18 @@ thread_local! {
 }
 
 /// See the module. There is no box before something is said.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Said(Option<Box<Words>>);
 
 /// The rendered names of a call, and its options.
+#[derive(Clone)]
 pub(super) struct Words {
     /// The rendered key and tags, one after the other.
     pub(super) text: Text,
     pub(super) options: Options,
 }
 
+#[derive(Clone)]
 pub(super) struct Options {
     /// Where the key is, once it was given parts.
     pub(super) key: Option<Span>,
@@ -32,7 +35,10 @@ pub(super) struct Options {
     pub(super) tags: Option<Span>,
     pub(super) of: Option<&'static str>,
     pub(super) jitter: Option<f64>,
+    pub(super) negative_ttl: Option<Duration>,
     pub(super) in_transaction: bool,
+    /// Whether the call is to pass by the cache.
+    pub(super) unused: bool,
 }
 
 /// A part of a text.
@@ -47,7 +53,15 @@ impl Words {
 }
 
 impl Options {
-    const NONE: Self = Self { key: None, tags: None, of: None, jitter: None, in_transaction: false };
+    const NONE: Self = Self {
+        key: None,
+        tags: None,
+        of: None,
+        jitter: None,
+        negative_ttl: None,
+        in_transaction: false,
+        unused: false,
+    };
 }
 
 impl Deref for Said {

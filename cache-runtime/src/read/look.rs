@@ -129,12 +129,15 @@ impl Caller<'_> {
             return Ok(None);
         }
         let Some(value) = self.decode(&stored.payload) else { return Ok(None) };
+        if value.is_none() && !self.request.may_be_empty {
+            return Ok(None);
+        }
         self.remember_inherited(header);
         let own_key = known.iter().filter(|(register, _)| self.is_own_key(register)).map(dependency_on);
         // Inside of another load, what has no token for its own key cannot be depended on.
         let dependencies = || header.dependencies.iter().cloned().map(Some).chain(own_key).collect();
         let dependencies = if self.wants_dependencies() { dependencies() } else { None };
-        Ok(Some(Look::Hit { loaded: Loaded { value: Some(value), dependencies }, remaining }))
+        Ok(Some(Look::Hit { loaded: Loaded { value, dependencies }, remaining }))
     }
 
     /// Whether anybody asks what a hit depends on.
@@ -157,11 +160,13 @@ impl Caller<'_> {
         }
     }
 
-    fn decode(&self, payload: &Payload) -> Option<Value> {
+    /// What the entry says: a value, or that there is none. `None` if it cannot be read.
+    fn decode(&self, payload: &Payload) -> Option<Option<Value>> {
         match payload {
-            Payload::Value(value) => Some(value.clone()),
+            Payload::Empty => Some(None),
+            Payload::Value(value) => Some(Some(value.clone())),
             Payload::Bytes(packed) => match self.unpack(packed) {
-                Ok(value) => Some(value),
+                Ok(value) => Some(Some(value)),
                 Err(error) => {
                     self.counters.unreadable.add();
                     tracing::warn!(function = self.request.site.function(), %error, "a stored value could not be read");

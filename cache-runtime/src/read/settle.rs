@@ -31,7 +31,13 @@ use crate::token::Dependency;
 
 /// What a load brought.
 pub(crate) enum Landing {
-    Value { value: Value, ttl: Duration, tags: Box<[u8]> },
+    /// What is to be stored: a value, or the news that there is none.
+    Stored {
+        value: Option<Value>,
+        ttl: Duration,
+        tags: Box<[u8]>,
+    },
+    /// The news that there is no value, which nobody stores.
     Empty,
     Failed,
 }
@@ -57,11 +63,36 @@ impl Load {
         inner: &Context,
         landing: Landing,
     ) {
+        let (dependencies, inherits) = self.account(core, request, outer, inner, &landing);
+        let Some(mut leader) = self.leader.take() else { return };
+        let shared = dependencies.as_deref().map(Arc::from);
+        match landing {
+            Landing::Failed => leader.fail(),
+            Landing::Empty => leader.land(Loaded { value: None, dependencies: shared }, inherits),
+            Landing::Stored { value, ttl, tags } => {
+                leader.land(Loaded { value: value.clone(), dependencies: shared }, inherits);
+                let Some(right) = leader.right.take() else { return };
+                let origin = Origin { site: request.site, tags };
+                let filling = Filling { value, ttl, origin, began: self.began, created: self.created };
+                fill(core, request, filling, dependencies, right, leader);
+            }
+        }
+    }
+
+    /// Gives what was loaded to the load around this one; says what it depends on, if that is known, and whether some of that is another's.
+    fn account(
+        &mut self,
+        core: &Arc<Core>,
+        request: &Request,
+        outer: &Context,
+        inner: &Context,
+        landing: &Landing,
+    ) -> (Option<Vec<Dependency>>, bool) {
         if matches!(landing, Landing::Failed) {
             core.metrics.of(request.site).failures.add();
         }
         if self.recursive {
-            return;
+            return (None, true);
         }
         let collected = inner.frame.as_ref().map(|frame| frame.take()).unwrap_or_default();
         let inherits =
@@ -72,18 +103,23 @@ impl Load {
             let all = known.map(|(own, key)| own.iter().cloned().chain([key]).collect::<Vec<_>>());
             inherit(frame, core.id(), all.as_deref());
         }
-        let Some(mut leader) = self.leader.take() else { return };
-        let shared = dependencies.as_deref().map(Arc::from);
-        match landing {
-            Landing::Failed => leader.fail(),
-            Landing::Empty => leader.land(Loaded { value: None, dependencies: shared }, inherits),
-            Landing::Value { value, ttl, tags } => {
-                leader.land(Loaded { value: Some(value.clone()), dependencies: shared }, inherits);
-                let Some(right) = leader.right.take() else { return };
-                let origin = Origin { site: request.site, tags };
-                let filling = Filling { value, ttl, origin, began: self.began, created: self.created };
-                fill(core, request, filling, dependencies, right, leader);
-            }
+        (dependencies, inherits)
+    }
+
+    /// Gives what was loaded to the load around this one and to the store, which has it when this ends.
+    pub(super) async fn settle_now(
+        mut self,
+        core: &Arc<Core>,
+        request: &Request,
+        (outer, inner): (&Context, &Context),
+        landing: Landing,
+        right: Option<Right>,
+    ) {
+        let (dependencies, _) = self.account(core, request, outer, inner, &landing);
+        if let (Landing::Stored { value, ttl, tags }, Some(right)) = (landing, right) {
+            let origin = Origin { site: request.site, tags };
+            let filling = Filling { value, ttl, origin, began: self.began, created: self.created };
+            fill_now(core, request, filling, dependencies, right).await;
         }
     }
 
@@ -104,9 +140,9 @@ impl Load {
     }
 }
 
-/// A value on its way to the store.
+/// A value, or the news that there is none, on its way to the store.
 pub(crate) struct Filling {
-    pub(crate) value: Value,
+    pub(crate) value: Option<Value>,
     pub(crate) ttl: Duration,
     pub(crate) origin: Origin,
     pub(crate) began: crate::clock::Moment,
@@ -178,6 +214,10 @@ fn prepare(
     right: &Right,
 ) -> Option<Fill> {
     let counters = core.metrics.of(request.site);
+    if filling.ttl.is_zero() {
+        counters.unwanted.add();
+        return None;
+    }
     let life = filling.ttl.saturating_sub(core.clock.now().since(filling.began));
     let dependencies = dependencies.filter(|all| all.len() <= core.settings.max_dependencies && life.as_millis() > 0);
     let Some(dependencies) = dependencies else {
@@ -202,16 +242,18 @@ fn prepare(
     Some(Fill { key: request.key.clone(), lease: right.lease, blob, life, touch, token_life })
 }
 
-fn blob(core: &Core, request: &Request, header: Header, value: Value, origin: Origin) -> Option<Blob> {
-    match core.store.keeps() {
-        Keeps::Values => {
+fn blob(core: &Core, request: &Request, header: Header, value: Option<Value>, origin: Origin) -> Option<Blob> {
+    match (core.store.keeps(), value) {
+        (Keeps::Values, value) => {
             let weight = match core.settings.heaviest {
-                Some(heaviest) => Some(weigh(core, request, &value).filter(|weight| *weight <= heaviest)?),
+                Some(heaviest) => Some(weigh(core, request, value.as_ref()).filter(|weight| *weight <= heaviest)?),
                 None => None,
             };
-            Some(Blob::Value(Arc::new(Stored { header, payload: Payload::Value(value), weight, origin: Some(origin) })))
+            let payload = value.map_or(Payload::Empty, Payload::Value);
+            Some(Blob::Value(Arc::new(Stored { header, payload, weight, origin: Some(origin) })))
         }
-        Keeps::Bytes => {
+        (Keeps::Bytes, None) => header.encode_empty(&request.key).ok().map(|bytes| Blob::Bytes(Bytes::from(bytes))),
+        (Keeps::Bytes, Some(value)) => {
             let encode = |out: &mut Vec<u8>| {
                 let (start, packing) = (out.len(), &core.settings.packing);
                 let encoded = (request.codec.encode)(&value, packing.codec, out);
@@ -223,7 +265,8 @@ fn blob(core: &Core, request: &Request, header: Header, value: Value, origin: Or
     }
 }
 
-fn weigh(core: &Core, request: &Request, value: &Value) -> Option<u64> {
+fn weigh(core: &Core, request: &Request, value: Option<&Value>) -> Option<u64> {
+    let Some(value) = value else { return Some(0) };
     let mut encoded = Vec::new();
     let fits = (request.codec.encode)(value, core.settings.packing.codec, &mut encoded)
         && encoded.len() <= core.settings.max_entry;
@@ -235,7 +278,11 @@ fn weigh(core: &Core, request: &Request, value: &Value) -> Option<u64> {
 async fn recapture(core: &Core, request: &Request, fill: &mut Fill) {
     let Blob::Bytes(bytes) = &fill.blob else { return };
     let Ok(stored) = Stored::decode(&request.key, bytes, &[]) else { return };
-    let Payload::Bytes(payload) = stored.payload else { return };
+    let payload = match stored.payload {
+        Payload::Bytes(payload) => Some(payload),
+        Payload::Empty => None,
+        Payload::Value(_) => return,
+    };
     let mut header = stored.header;
     let registers = header.dependencies.iter().map(|dependency| dependency.register.clone()).collect();
     let Ok(mut readings) = core.store.read(vec![Read { entry: None, registers }]).await else { return };
@@ -243,11 +290,14 @@ async fn recapture(core: &Core, request: &Request, fill: &mut Fill) {
     for (dependency, state) in header.dependencies.iter_mut().zip(states) {
         dependency.token = state.usable().unwrap_or(dependency.token);
     }
-    let put = |out: &mut Vec<u8>| {
-        out.extend_from_slice(&payload.bytes);
-        Ok::<_, Unreadable>(payload.form)
+    let encoded = match payload {
+        None => header.encode_empty(&request.key),
+        Some(payload) => header.encode(&request.key, |out| {
+            out.extend_from_slice(&payload.bytes);
+            Ok::<_, Unreadable>(payload.form)
+        }),
     };
-    if let Ok(bytes) = header.encode(&request.key, put) {
+    if let Ok(bytes) = encoded {
         fill.blob = Blob::Bytes(bytes.into());
     }
 }

@@ -82,11 +82,6 @@ impl Site {
         self.facts.role
     }
 
-    /// The name of the function, with its modules.
-    pub fn name(&self) -> String {
-        format!("{}::{}", self.module(), self.function())
-    }
-
     /// The type of what is stored, as far as the site says it.
     pub const fn value_type(&self) -> Option<&'static str> {
         self.facts.value

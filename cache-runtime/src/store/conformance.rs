@@ -272,7 +272,7 @@ fn number(blob: &Blob) -> u64 {
         Blob::Bytes(bytes) => bytes.as_ref().try_into().map_or(u64::MAX, u64::from_le_bytes),
         Blob::Value(held) => match &held.stored().payload {
             Payload::Value(value) => value.downcast_ref().copied().unwrap_or(u64::MAX),
-            Payload::Bytes(_) => u64::MAX,
+            Payload::Bytes(_) | Payload::Empty => u64::MAX,
         },
     }
 }

@@ -72,7 +72,7 @@ fn unwrapped(blob: Blob) -> Option<Blob> {
         Blob::Bytes(bytes) => Some(Blob::Bytes(bytes)),
         Blob::Value(held) => match &held.stored().payload {
             Payload::Value(value) => value.downcast_ref::<Bytes>().cloned().map(Blob::Bytes),
-            Payload::Bytes(_) => None,
+            Payload::Bytes(_) | Payload::Empty => None,
         },
     }
 }

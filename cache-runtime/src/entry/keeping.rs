@@ -1,0 +1,85 @@
+//! How long what a handle names is kept, without the type of what is asked.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::policy::TimeToLive;
+
+/// How long what a [`Handle`](crate::Handle) names is kept: a duration, or what asks the value.
+#[derive(Clone)]
+pub struct Keeping(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    For(Duration),
+    Asked(Box<dyn Ask>),
+}
+
+impl Keeping {
+    pub(super) fn new<V: Any, T: TimeToLive<V> + Clone + Send + Sync + 'static>(ttl: T) -> Self {
+        Self(match (&ttl as &dyn Any).downcast_ref::<Duration>() {
+            Some(ttl) => Kept::For(*ttl),
+            None => Kept::Asked(Box::new(Asked { ttl, value: PhantomData::<fn(V)> })),
+        })
+    }
+}
+
+impl<V: Any> TimeToLive<V> for Keeping {
+    fn of(&self, value: &V) -> Duration {
+        match &self.0 {
+            Kept::For(ttl) => *ttl,
+            Kept::Asked(ttl) => ttl.of(value),
+        }
+    }
+
+    fn fixed(&self) -> Option<Duration> {
+        match &self.0 {
+            Kept::For(ttl) => Some(*ttl),
+            Kept::Asked(ttl) => ttl.fixed(),
+        }
+    }
+}
+
+impl fmt::Debug for Keeping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kept::For(ttl) => f.debug_tuple("Keeping").field(ttl).finish(),
+            Kept::Asked(_) => f.debug_struct("Keeping").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// A time-to-live that asks a value, without the type of that. Boxed, one that captures nothing takes no memory.
+trait Ask: Send + Sync {
+    fn of(&self, value: &dyn Any) -> Duration;
+    fn fixed(&self) -> Option<Duration>;
+    fn again(&self) -> Box<dyn Ask>;
+}
+
+struct Asked<V, T> {
+    ttl: T,
+    value: PhantomData<fn(V)>,
+}
+
+impl<V: Any, T: TimeToLive<V> + Clone + Send + Sync + 'static> Ask for Asked<V, T> {
+    fn of(&self, value: &dyn Any) -> Duration {
+        // A handle asks with values of its own type only; another would not be kept.
+        value.downcast_ref().map_or(Duration::ZERO, |value| self.ttl.of(value))
+    }
+
+    fn fixed(&self) -> Option<Duration> {
+        self.ttl.fixed()
+    }
+
+    fn again(&self) -> Box<dyn Ask> {
+        Box::new(Self { ttl: self.ttl.clone(), value: PhantomData })
+    }
+}
+
+impl Clone for Box<dyn Ask> {
+    fn clone(&self) -> Self {
+        (**self).again()
+    }
+}

@@ -20,12 +20,27 @@ use crate::errors::Errors;
 use crate::suggest;
 
 /// What `#[cached]` takes.
-pub(crate) const CACHED: &[&str] =
-    &["ttl", "key", "skip", "tags", "jitter", "allow_stale", "cache", "in_transaction", "crate"];
+pub(crate) const CACHED: &[&str] = &[
+    "ttl",
+    "key",
+    "skip",
+    "tags",
+    "jitter",
+    "negative_ttl",
+    "when",
+    "unless",
+    "version",
+    "name",
+    "handle",
+    "allow_stale",
+    "cache",
+    "in_transaction",
+    "crate",
+];
 
 /// What `#[invalidates]` takes.
 pub(crate) const INVALIDATES: &[&str] =
-    &["key", "keys", "tags", "mode", "hold_off", "cache", "in_transaction", "crate"];
+    &["key", "keys", "tags", "entries", "mode", "hold_off", "cache", "in_transaction", "crate"];
 
 /// What the user wrote between the parentheses.
 #[derive(Default)]
@@ -35,7 +50,14 @@ pub(crate) struct Args {
     pub(crate) keys: Vec<LitStr>,
     pub(crate) skip: Vec<Ident>,
     pub(crate) tags: Vec<LitStr>,
+    pub(crate) entries: Vec<Expr>,
     pub(crate) jitter: Option<Expr>,
+    pub(crate) negative_ttl: Option<Expr>,
+    pub(crate) when: Option<Expr>,
+    pub(crate) unless: Option<Expr>,
+    pub(crate) version: Option<Expr>,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) handle: Option<Path>,
     pub(crate) mode: Option<Ident>,
     pub(crate) hold_off: Option<Expr>,
     pub(crate) allow_stale: bool,
@@ -98,10 +120,8 @@ impl Args {
             "allow_stale" => self.allow_stale = flag(name, input)?,
             "in_transaction" => self.in_transaction = flag(name, input)?,
             "skip" => self.skip = names(name, input)?,
-            "crate" => {
-                equals(name, input)?;
-                self.runtime = Some(Path::parse_mod_style(input).map_err(|error| misshapen(name, error))?);
-            }
+            "crate" => self.runtime = Some(path(name, input)?),
+            "handle" => self.handle = Some(path(name, input)?),
             _ => {
                 equals(name, input)?;
                 let value = input.parse::<Expr>().map_err(|error| misshapen(name, error))?;
@@ -110,7 +130,13 @@ impl Args {
                     "key" => self.key = Some(literal(name, &value)?),
                     "keys" => self.keys = literals(name, &value, errors)?,
                     "tags" => self.tags = literals(name, &value, errors)?,
+                    "entries" => self.entries = elements(name, &value)?.iter().cloned().collect(),
                     "jitter" => self.jitter = Some(value),
+                    "negative_ttl" => self.negative_ttl = Some(value),
+                    "when" => self.when = Some(value),
+                    "unless" => self.unless = Some(value),
+                    "version" => self.version = Some(value),
+                    "name" => self.name = Some(literal(name, &value)?),
                     "mode" => self.mode = Some(word(name, &value)?),
                     "hold_off" => self.hold_off = Some(value),
                     _ => self.cache = Some(value),
@@ -129,7 +155,14 @@ fn example(name: &str) -> &'static str {
         "keys" => "keys = [\"user:{id}\", \"profile:{id}\"]",
         "skip" => "skip(db)",
         "tags" => "tags = [\"users\", \"user:{id}\"]",
+        "entries" => "entries = [user_entry(&id)]",
         "jitter" => "jitter = 0.1",
+        "negative_ttl" => "negative_ttl = \"30s\"",
+        "when" => "when = !fresh",
+        "unless" => "unless = |user| user.is_draft()",
+        "version" => "version = 2",
+        "name" => "name = \"users.get\"",
+        "handle" => "handle = user_entry",
         "mode" => "mode = linearizable",
         "hold_off" => "hold_off = \"60s\"",
         "allow_stale" => "allow_stale",
@@ -194,10 +227,19 @@ fn literal(name: &Ident, value: &Expr) -> syn::Result<LitStr> {
 }
 
 fn literals(name: &Ident, value: &Expr, errors: &mut Errors) -> syn::Result<Vec<LitStr>> {
-    let Expr::Array(array) = ungrouped(value) else {
-        return Err(syn::Error::new_spanned(value, wanted(name)));
-    };
-    Ok(array.elems.iter().filter_map(|element| errors.check(literal(name, element))).collect())
+    Ok(elements(name, value)?.iter().filter_map(|element| errors.check(literal(name, element))).collect())
+}
+
+fn elements<'e>(name: &Ident, value: &'e Expr) -> syn::Result<&'e Punctuated<Expr, Token![,]>> {
+    match ungrouped(value) {
+        Expr::Array(array) => Ok(&array.elems),
+        _ => Err(syn::Error::new_spanned(value, wanted(name))),
+    }
+}
+
+fn path(name: &Ident, input: ParseStream<'_>) -> syn::Result<Path> {
+    equals(name, input)?;
+    Path::parse_mod_style(input).map_err(|error| misshapen(name, error))
 }
 
 fn word(name: &Ident, value: &Expr) -> syn::Result<Ident> {

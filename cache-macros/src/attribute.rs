@@ -1,7 +1,9 @@
 //! The attributes, joined with the function they sit on, and proven to work on it.
 
 use proc_macro2::Literal;
+use proc_macro2::Span;
 use proc_macro2::TokenStream;
+use quote::ToTokens;
 use quote::quote;
 use syn::Expr;
 use syn::ExprClosure;
@@ -11,6 +13,7 @@ use syn::LitStr;
 use syn::Path;
 use syn::Type;
 use syn::UnOp;
+use syn::spanned::Spanned;
 
 use crate::args;
 use crate::args::Args;
@@ -18,6 +21,7 @@ use crate::args::ungrouped;
 use crate::duration::Time;
 use crate::errors::Errors;
 use crate::function::Function;
+use crate::handle::Handle;
 use crate::parts;
 use crate::parts::Names;
 use crate::parts::Part;
@@ -33,6 +37,12 @@ pub(crate) struct Cached {
     pub(crate) jitter: Option<Expr>,
     /// Whether no mutator is expected to invalidate it.
     pub(crate) allow_stale: bool,
+    pub(crate) negative_ttl: Option<(Time, Span)>,
+    pub(crate) unless: Option<Expr>,
+    pub(crate) when: Option<Expr>,
+    pub(crate) version: Option<Expr>,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) handle: Option<Handle>,
     pub(crate) target: Target,
 }
 
@@ -41,6 +51,8 @@ pub(crate) struct Invalidates {
     pub(crate) function: Function,
     pub(crate) keys: Names,
     pub(crate) tags: Names,
+    /// Handles of entries.
+    pub(crate) entries: Vec<Expr>,
     /// The variant of the runtime's `Mode`.
     pub(crate) mode: Option<&'static str>,
     pub(crate) hold_off: Option<Time>,
@@ -73,6 +85,10 @@ impl Cached {
         let mut args = Args::parse(args, args::CACHED, &mut errors);
         let ttl = Ttl::parse(&mut args, &mut errors);
         let jitter = args.jitter.take().and_then(|jitter| errors.check(share(jitter)));
+        let negative_ttl = args.negative_ttl.take().and_then(|ttl| errors.check(spanned(ttl)));
+        let version = args.version.take().and_then(|version| errors.check(number_of_a_version(version)));
+        let name = args.name.take().and_then(|name| errors.check(metric_name(name)));
+        let (unless, when) = (args.unless.take(), args.when.take());
         let Some(function) = Function::parse(item, "be cached", &mut errors) else {
             return errors.finish(None);
         };
@@ -80,9 +96,34 @@ impl Cached {
         parts::check_skipped(&args.skip, &function.arguments, &mut errors);
         let key = Key::parse(&mut args, &function, &mut errors);
         let tags = Names::parse(templates(&mut args.tags), &function.arguments, &mut errors);
-        let allow_stale = args.allow_stale;
+        let (path, allow_stale) = (args.handle.take(), args.allow_stale);
         let target = Target::parse(args, &function, FILLS_EARLY, &mut errors);
-        errors.finish(ttl.map(|ttl| Self { function, key, tags, ttl, jitter, allow_stale, target }))
+        let handle = path.and_then(|path| {
+            let parts = key.parts().iter().chain(&tags.parts);
+            let negative_ttl = negative_ttl.as_ref().map(|(ttl, _)| ttl);
+            let expressions = [
+                ttl.as_ref().and_then(Ttl::of_entry).unwrap_or_default(),
+                quote!(#negative_ttl),
+                quote!(#jitter #unless),
+                target.cache.to_token_stream(),
+            ];
+            Handle::parse(&path, &function, parts, &expressions, &mut errors)
+        });
+        errors.finish(ttl.map(|ttl| Self {
+            function,
+            key,
+            tags,
+            ttl,
+            jitter,
+            negative_ttl,
+            unless,
+            when,
+            version,
+            name,
+            handle,
+            allow_stale,
+            target,
+        }))
     }
 }
 
@@ -90,7 +131,7 @@ impl Invalidates {
     pub(crate) fn parse(args: TokenStream, item: TokenStream) -> syn::Result<Self> {
         let mut errors = Errors::default();
         let mut args = Args::parse(args, args::INVALIDATES, &mut errors);
-        let nothing = args.key.is_none() && args.keys.is_empty() && args.tags.is_empty();
+        let nothing = args.key.is_none() && args.keys.is_empty() && args.tags.is_empty() && args.entries.is_empty();
         if nothing && errors.is_empty() {
             errors.missing("this invalidates nothing; say what, as in `key = \"user:{id}\"` or `tags = [\"users\"]`");
         }
@@ -102,8 +143,9 @@ impl Invalidates {
         let keys = args.key.take().into_iter().map(Template::parse).chain(templates(&mut args.keys)).collect();
         let keys = Names::parse(keys, &function.arguments, &mut errors);
         let tags = Names::parse(templates(&mut args.tags), &function.arguments, &mut errors);
+        let entries = std::mem::take(&mut args.entries);
         let target = Target::parse(args, &function, INVALIDATES_EARLY, &mut errors);
-        errors.finish(Some(Self { function, keys, tags, mode, hold_off, target }))
+        errors.finish(Some(Self { function, keys, tags, entries, mode, hold_off, target }))
     }
 }
 
@@ -135,6 +177,13 @@ impl Key {
             parts::cover(&template, &args.skip, arguments, errors);
         }
         Self::Given(Names::parse(vec![template], arguments, errors))
+    }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        match self {
+            Self::Given(names) => &names.parts,
+            Self::Everything(parts) => parts,
+        }
     }
 }
 
@@ -177,7 +226,7 @@ fn share(expression: Expr) -> syn::Result<Expr> {
         None => Ok(expression),
         Some(value) if (0.0..=1.0).contains(&value) => {
             let mut literal = Literal::f64_unsuffixed(value);
-            literal.set_span(syn::spanned::Spanned::span(&expression));
+            literal.set_span(expression.span());
             syn::parse2(quote!(#literal))
         }
         Some(_) => Err(syn::Error::new_spanned(
@@ -185,6 +234,32 @@ fn share(expression: Expr) -> syn::Result<Expr> {
             "`jitter` is a share from 0.0 to 1.0; write one like `jitter = 0.1`",
         )),
     }
+}
+
+fn spanned(expression: Expr) -> syn::Result<(Time, Span)> {
+    let span = expression.span();
+    Ok((Time::parse(expression)?, span))
+}
+
+/// A literal that fits a `u32`, or any expression.
+fn number_of_a_version(expression: Expr) -> syn::Result<Expr> {
+    let fits = match ungrouped(&expression) {
+        Expr::Lit(literal) => matches!(&literal.lit, Lit::Int(number) if number.base10_parse::<u32>().is_ok()),
+        Expr::Unary(negative) => !matches!(negative.op, UnOp::Neg(_)),
+        _ => true,
+    };
+    let message = "`version` is a whole number, counted up when the stored type changes; write one like `version = 2`";
+    if fits { Ok(expression) } else { Err(syn::Error::new_spanned(expression, message)) }
+}
+
+fn metric_name(name: LitStr) -> syn::Result<LitStr> {
+    let text = name.value();
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-._/".contains(letter);
+    if (1..=100).contains(&text.len()) && text.chars().all(fits) {
+        return Ok(name);
+    }
+    let message = format!("`{text}` is not a name; write up to 100 letters, digits and `-._/`, as in `users.get`");
+    Err(syn::Error::new_spanned(name, message))
 }
 
 fn number(expression: &Expr) -> Option<f64> {

@@ -47,26 +47,59 @@ use crate::spelling::spelled;
 //     entry.get_or_load(load).await
 // }
 pub(crate) fn cached(cached: &Cached) -> TokenStream {
-    let Cached { function, key, tags, ttl, jitter, allow_stale, target } = cached;
-    let runtime = &target.runtime;
-    let (output, name) = (&function.output, function.name());
-    let template = match key {
-        Key::Given(names) => names.literals.first().map(|literal| quote!(.key(#literal))),
-        Key::Everything(_) => None,
+    const LOCALS: [&str; 2] = ["entry", "load"];
+    let Cached { function, when, handle, target, .. } = cached;
+    let sentence = cached.sentence();
+    let when = when.as_ref().map(|when| quote!(.when(#when)));
+    let Some(handle) = handle else {
+        return function.wrap(LOCALS, &quote!(#sentence #when), "get_or_load", &target.runtime);
     };
-    let tag_templates = templates("tags", tags);
-    let value = spelled(function.value());
-    let (site_ttl, ttl) = (ttl.of_site(), ttl.of_entry());
-    let allow_stale = allow_stale.then(|| quote!(.allow_stale()));
-    let site =
-        quote!(cached(::core::module_path!(), #name) #template #tag_templates .value(#value) #site_ttl #allow_stale);
-    let start = target.start("entry", &site, &quote!(, #runtime::returns::<#output>().kind()));
-    let key = key.steps(function, runtime);
-    let tags = parts("tags", &tags.parts, runtime);
-    let jitter = jitter.as_ref().map(|jitter| quote!(.jitter(#jitter)));
-    let in_transaction = target.in_transaction();
-    let builder = quote!(#start #key #tags #ttl #jitter #in_transaction);
-    function.wrap(["entry", "load"], &builder, "get_or_load", runtime)
+    let (call, kind) = (handle.call(), cached.kind());
+    let function_on_handle = function.wrap(LOCALS, &quote!(#call.entry(#kind) #when), "get_or_load", &target.runtime);
+    let beside = handle.print(function, &target.runtime, &sentence);
+    quote!(#function_on_handle #beside)
+}
+
+impl Cached {
+    /// What the builder is told of an entry, whoever asks for it.
+    fn sentence(&self) -> TokenStream {
+        let Self { function, key, tags, ttl, target, .. } = self;
+        let runtime = &target.runtime;
+        let kind = self.kind();
+        let start = target.start("entry", &self.site(), &quote!(, #kind));
+        let key = key.steps(function, runtime);
+        let tags = parts("tags", &tags.parts, runtime);
+        let unless = self.unless.as_ref().map(|unless| quote!(.unless(#unless)));
+        let negative_ttl = self.negative_ttl.as_ref().map(|(ttl, span)| {
+            let method = Ident::new("negative_ttl", Span::mixed_site().located_at(*span));
+            quote!(.#method(#ttl))
+        });
+        let jitter = self.jitter.as_ref().map(|jitter| quote!(.jitter(#jitter)));
+        let in_transaction = target.in_transaction();
+        let ttl = ttl.of_entry();
+        quote!(#start #key #tags #ttl #unless #negative_ttl #jitter #in_transaction)
+    }
+
+    fn site(&self) -> TokenStream {
+        let name = self.function.name();
+        let template = match &self.key {
+            Key::Given(names) => names.literals.first().map(|literal| quote!(.key(#literal))),
+            Key::Everything(_) => None,
+        };
+        let tags = templates("tags", &self.tags);
+        let named = self.name.as_ref().map(|name| quote!(.named(#name)));
+        let version = self.version.as_ref().map(|version| quote!(.version(#version)));
+        let value = spelled(self.function.value());
+        let ttl = self.ttl.of_site();
+        let allow_stale = self.allow_stale.then(|| quote!(.allow_stale()));
+        let site = quote!(#named #template #tags .value(#value) #version #ttl #allow_stale);
+        quote!(cached(::core::module_path!(), #name) #site)
+    }
+
+    fn kind(&self) -> TokenStream {
+        let (runtime, output) = (&self.target.runtime, &self.function.output);
+        quote!(#runtime::returns::<#output>().kind())
+    }
 }
 
 // #[invalidates(key = "user:{id}", tags = ["users"])]
@@ -85,9 +118,10 @@ pub(crate) fn cached(cached: &Cached) -> TokenStream {
 //     invalidation.run(change).await
 // }
 pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
-    let Invalidates { function, keys, tags, mode, hold_off, target } = invalidates;
+    let Invalidates { function, keys, tags, entries, mode, hold_off, target } = invalidates;
     let runtime = &target.runtime;
     let (name, key_templates, tag_templates) = (function.name(), templates("keys", keys), templates("tags", tags));
+    let entries = handles(entries);
     let mode = mode.map(|mode| {
         let mode = Ident::new(mode, Span::mixed_site());
         quote!(.mode(#runtime::Mode::#mode))
@@ -98,7 +132,7 @@ pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
     let tags = parts("tags", &tags.parts, runtime);
     let hold_off = hold_off.as_ref().map(|hold_off| quote!(.hold_off(#hold_off)));
     let in_transaction = target.in_transaction();
-    let builder = quote!(#start #keys #tags #hold_off #in_transaction);
+    let builder = quote!(#start #keys #tags #entries #hold_off #in_transaction);
     function.wrap(["invalidation", "change"], &builder, "run", runtime)
 }
 
@@ -148,7 +182,7 @@ impl Ttl {
     }
 
     /// What is left to the call.
-    fn of_entry(&self) -> Option<TokenStream> {
+    pub(crate) fn of_entry(&self) -> Option<TokenStream> {
         match self {
             Self::Time(Time::Fixed(_)) => None,
             Self::Time(Time::Computed(expression)) => Some(quote!(.ttl(#expression))),
@@ -234,6 +268,15 @@ fn parts(method: &str, parts: &[Part], runtime: &Path) -> Option<TokenStream> {
     let method = Ident::new(method, Span::mixed_site());
     let parts_of = parts.iter().map(|part| self::part(part, runtime));
     (!parts.is_empty()).then(|| quote!(.#method(&[#(#parts_of),*])))
+}
+
+/// `.entries(&[&user_entry(&id)])`, if there are any, each reported where the user wrote it.
+fn handles(entries: &[Expr]) -> Option<TokenStream> {
+    let handles = entries.iter().map(|entry| {
+        let span = Span::mixed_site().located_at(entry.span());
+        quote_spanned!(span=> &#entry)
+    });
+    (!entries.is_empty()).then(|| quote!(.entries(&[#(#handles),*])))
 }
 
 /// A reference to one part, reported where the user named it.
@@ -365,6 +408,32 @@ mod tests {
     }
 
     #[test]
+    fn cached_by_a_handle() {
+        let expansion = cached(
+            quote!(
+                ttl = "5m",
+                key = "{T}:{name}",
+                skip(db, fresh, F),
+                tags = ["{self.tenant}"],
+                when = !fresh,
+                unless = |user| user.is_draft(),
+                negative_ttl = "30s",
+                version = 2,
+                name = "users.find",
+                handle = find_entry,
+            ),
+            quote! {
+                /// Kept.
+                pub(crate) async fn find<T: Kind, F: Send>(&mut self, name: String, db: F, fresh: bool) -> Result<Option<User>, DbError> {
+                    db.find::<T>(name).await
+                }
+            },
+        );
+        file("cached_by_a_handle").assert_eq(&expansion);
+        assert_eq!(expansion.matches("static SITE").count(), 1);
+    }
+
+    #[test]
     fn default_key_of_a_method() {
         file("default_key_of_a_method").assert_eq(&cached(
             quote!(ttl = "250ms", skip(db)),
@@ -395,6 +464,7 @@ mod tests {
                 key = "user:{id}",
                 keys = ["profile:{id}:{name}", "all"],
                 tags = ["users", "{self.tenant}"],
+                entries = [user_entry(&id), self.page_entry(&name)],
                 mode = linearizable,
                 hold_off = "1m 30s",
                 cache = &*self.caches[0],

@@ -18,6 +18,7 @@ mod duration;
 mod errors;
 mod expand;
 mod function;
+mod handle;
 mod parts;
 mod spelling;
 mod suggest;
@@ -33,7 +34,8 @@ use crate::attribute::Invalidates;
 /// It goes on free functions, methods with any receiver, methods in trait implementations, provided methods of traits, and methods under
 /// `#[async_trait]`. The function keeps its signature, its other attributes and its documentation, and its future stays `Send` where it was.
 ///
-/// Of a `Result` only `Ok` is stored, of an `Option` only `Some`, of a `Result<Option<_>, _>` only `Ok(Some(_))`, and any other type whole.
+/// Of a `Result` only `Ok` is stored, of an `Option` only `Some`, of a `Result<Option<_>, _>` only `Ok(Some(_))`, and any other type whole. With `negative_ttl`,
+/// `None` is stored too.
 /// The type decides and not its spelling: `io::Result<T>` and aliases of your own behave as what they name. What is stored must be
 /// `Cacheable`: `Serialize + DeserializeOwned + Clone + Send + Sync + 'static`.
 ///
@@ -51,6 +53,12 @@ use crate::attribute::Invalidates;
 /// | `tags = ["users", "tenant:{tenant}"]` | names that many entries share, for `#[invalidates]` | `Site::tags(&[…])` and `.tags(&[&tenant])` | none |
 /// | `jitter = 0.1` | spreads the time-to-live by up to this share, so that entries do not end together | `.jitter(0.1)` | the builder's |
 /// | `allow_stale` | tells the catalog's audit that nobody is expected to invalidate this | `Site::allow_stale()` | off |
+/// | `negative_ttl = "30s"` | how long `None` lives; for functions that return `Option<T>` or `Result<Option<T>, E>` | `.negative_ttl(Duration::from_secs(30))` | `None` is not stored |
+/// | `when = !fresh` | whether this call uses the cache at all, by any expression over the arguments | `.when(!fresh)` | always |
+/// | <code>unless = \|user\| user.is_draft()</code> | which values are not stored, by the stored type | <code>.unless(\|user\| user.is_draft())</code> | none |
+/// | `version = 2` | the version of the stored type: entries of another one are misses | `Site::version(2)` | `0` |
+/// | `name = "users.get"` | the name in statistics, and in the key if there is no `key`, instead of module and function | `Site::named("users.get")` | module path and function |
+/// | `handle = user_entry` | puts a function of that name beside this one, see [below](#handles) | `.handle()` | none |
 /// | `cache = self.cache` | which cache; a `Cache`, a reference or an `Arc` | `self.cache.entry(…)` | `global()` |
 /// | `in_transaction` | accepts a parameter named like a transaction | `.in_transaction()` | off |
 /// | `crate = facade::runtime` | where the runtime is re-exported | `facade::runtime::…` | `::cache_runtime` |
@@ -67,6 +75,13 @@ use crate::attribute::Invalidates;
 /// is exempt: two instances share their entries unless the key says, for instance, `{self.tenant}`. So is an argument bound to `_`.
 ///
 /// A key that is given is global in its cache: whoever writes `user:7` means the same entry.
+///
+/// # Handles
+///
+/// `handle = user_entry` adds a function that takes, by reference, the arguments that key and tags name, and returns a `Handle` of what the annotated one returns: the entry
+/// of such a call, to be looked at, replaced or invalidated, also by `entries` of [`macro@invalidates`]. It takes `&self` if key, tags, `ttl` or `cache` name `self`, and a `String` as `&str`. In
+/// those, arguments are references then, and closures borrow nothing. `when` is not part of it. In an `impl`, where neither the signature nor the body says `self` or `Self`, write
+/// `handle = Self::user_entry`. An implementation of a trait has no room for it.
 ///
 /// # Transactions
 ///
@@ -128,14 +143,15 @@ pub fn cached(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Arguments
 ///
-/// Each is the same as writing a call of the public builder, which is what the attribute expands to. At least one of `key`, `keys` and
-/// `tags` is required.
+/// Each is the same as writing a call of the public builder, which is what the attribute expands to. At least one of `key`, `keys`,
+/// `tags` and `entries` is required.
 ///
 /// | argument | what it does | is the same as writing | default |
 /// |---|---|---|---|
 /// | `key = "user:{id}"` | invalidates one entry | `Site::keys(&["user:{id}"])` and `.keys(&[&id])` | none |
 /// | `keys = ["user:{id}", "profile:{id}"]` | invalidates several; may stand beside `key` | `Site::keys(&[…])` and `.keys(&[&id, &id])` | none |
 /// | `tags = ["users"]` | invalidates every entry that has one of them | `Site::tags(&["users"])`, and `.tags(&[…])` if there are placeholders | none |
+/// | `entries = [user_entry(&id)]` | invalidates entries by their handles, each in its own cache | `.entries(&[&user_entry(&id)])` | none |
 /// | `mode = linearizable` | what readers may do while the body runs: `guarded`, `linearizable` or `after` | `Site::mode(Mode::Linearizable)` | `guarded` |
 /// | `hold_off = "60s"` | the longest that entries stay guarded; a literal or any expression of type `Duration` | `.hold_off(Duration::from_secs(60))` | the builder's |
 /// | `cache = self.cache` | which cache; a `Cache`, a reference or an `Arc` | `self.cache.invalidation(…)` | `global()` |

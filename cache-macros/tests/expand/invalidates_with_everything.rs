@@ -13,6 +13,7 @@ async fn rename(&mut self, id: u64, name: String) -> io::Result<()> {
         })
         .keys(&[&id, &id, &name])
         .tags(&[&self.tenant])
+        .entries(&[&user_entry(&id), &self.page_entry(&name)])
         .hold_off(::core::time::Duration::from_secs(90))
         .in_transaction();
     let change = async move {

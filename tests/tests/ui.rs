@@ -3,7 +3,21 @@
 #[test]
 fn mistakes_are_reported_where_they_are() {
     let cases = trybuild::TestCases::new();
-    for family in ["args", "key", "ttl", "function", "types"] {
+    let families = [
+        "args",
+        "key",
+        "ttl",
+        "function",
+        "types",
+        "negative_ttl",
+        "when",
+        "unless",
+        "version",
+        "name",
+        "handle",
+        "entries",
+    ];
+    for family in families {
         cases.compile_fail(format!("tests/ui/{family}/*.rs"));
     }
     cases.pass("tests/ui/pass/*.rs");

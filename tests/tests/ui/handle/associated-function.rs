@@ -1,0 +1,14 @@
+use cache_runtime::cached;
+
+struct Users;
+
+impl Users {
+    #[cached(ttl = "5m", key = "user:{id}", handle = user_entry)]
+    async fn user(id: u64) -> String {
+        id.to_string()
+    }
+}
+
+fn main() {
+    let _ = Users::user(7);
+}

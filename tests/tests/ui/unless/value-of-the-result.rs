@@ -1,0 +1,8 @@
+use cache_runtime::cached;
+
+#[cached(ttl = "5m", key = "user:{id}", unless = |user| user.is_err())]
+async fn user(id: u64) -> Result<String, std::io::Error> {
+    Ok(id.to_string())
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use cache_runtime::cached;
+
+#[cached(ttl = "5m", key = "user:{id}", when = |user| user.is_draft())]
+async fn user(id: u64) -> String {
+    id.to_string()
+}
+
+fn main() {}

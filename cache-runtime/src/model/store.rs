@@ -79,7 +79,7 @@ impl World {
         let kept = self.local.hit(key().as_str().as_bytes())?;
         match &kept.stored.payload {
             Payload::Value(value) => value.downcast_ref().copied(),
-            Payload::Bytes(_) => None,
+            Payload::Bytes(_) | Payload::Empty => None,
         }
     }
 

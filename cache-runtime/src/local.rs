@@ -405,4 +405,32 @@ mod tests {
         let local = Arc::new(Local::new(Capacity::default(), clock.clone()));
         conformance::all(&Held(local, clock)).await;
     }
+
+    #[tokio::test]
+    async fn tokens_of_loads_under_way_outlive_those_that_are_made_meanwhile() {
+        let local = Local::new(Capacity::default(), Clock::held());
+        let tag = |number: usize| Register::Tag(Name::new(format!("t{number}").as_bytes()));
+        let begin = |number| Begin { lease: None, registers: vec![tag(number)], token_life: Duration::from_secs(60) };
+        let first = local.begin(begin(0)).await.unwrap().states;
+        for number in 1..50_000 {
+            local.begin(begin(number)).await.unwrap();
+        }
+        assert_eq!(local.begin(begin(0)).await.unwrap().states, first);
+    }
+
+    #[tokio::test]
+    async fn tokens_that_nobody_came_to_use_are_swept() {
+        let clock = Clock::held();
+        let local = Local::new(Capacity::default(), clock.clone());
+        for number in 0..100_000 {
+            let tag = Register::Tag(Name::new(format!("t{number}").as_bytes()));
+            clock.advance(Duration::from_millis(10));
+            local
+                .begin(Begin { lease: None, registers: vec![tag], token_life: Duration::from_secs(60) })
+                .await
+                .unwrap();
+        }
+        let kept: usize = local.shards.iter().map(|shard| lock(shard).len()).sum();
+        assert!(kept < 40_000, "{kept} are kept");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::store::Mark;
@@ -26,6 +27,8 @@ pub(super) const DEAD: u64 = 0;
 pub(super) struct Marked {
     pub(super) cell: Arc<Cell>,
     pub(super) marks: Vec<Standing>,
+    /// Until when a load may be running that captured its token, and has stored nothing yet.
+    wanted: Moment,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,9 @@ pub(super) struct Standing {
     expires: Moment,
     strict: bool,
 }
+
+/// How long a load may take and still find the token that was made for it, however many others are made meanwhile.
+const WANTED: Duration = Duration::from_secs(30);
 
 /// The most mutations of one register that are told apart.
 const MOST_MARKS: usize = 64;
@@ -72,7 +78,7 @@ impl Cell {
 
 impl Marked {
     pub(super) fn new() -> Self {
-        Self { cell: Cell::new(DEAD), marks: Vec::new() }
+        Self { cell: Cell::new(DEAD), marks: Vec::new(), wanted: Moment(0) }
     }
 
     /// Takes off the marks of mutations that ended without a word. What was filled under their token may be from before their commits, so the token goes too.
@@ -84,6 +90,18 @@ impl Marked {
             0 => self.cell.kill(),
             _ => self.cell.set(fresh(), self.first_expiry()),
         }
+    }
+
+    /// Gives it a token that stands until it is invalidated.
+    pub(super) fn create(&mut self, token: u64, now: Moment) {
+        self.marks.clear();
+        self.cell.set(token, Moment::NEVER);
+        self.want(now);
+    }
+
+    /// Keeps it from being taken for idle while a load may still come to store under it.
+    pub(super) fn want(&mut self, now: Moment) {
+        self.wanted = now.after(WANTED);
     }
 
     pub(super) fn state(&mut self, now: Moment) -> State {
@@ -124,7 +142,10 @@ impl Marked {
         self.prune(now);
         self.marks.retain(|mark| ended.is_none() || mark.id != ended);
         match self.marks.is_empty() {
-            true => self.cell.kill(),
+            true => {
+                self.cell.kill();
+                self.wanted = now;
+            }
             false => self.cell.set(fresh(), self.first_expiry()),
         }
     }
@@ -134,10 +155,10 @@ impl Marked {
         self.marks.iter().map(|mark| mark.expires).min().unwrap_or(Moment::NEVER)
     }
 
-    /// Whether it can go without anybody noticing: no mark, and no entry that points to its cell.
+    /// Whether it can go without anybody noticing: no mark, no entry that points to its cell, and no load that may yet bring one.
     pub(super) fn is_idle(&mut self, now: Moment) -> bool {
         self.prune(now);
-        self.marks.is_empty() && Arc::strong_count(&self.cell) == 1
+        self.marks.is_empty() && self.wanted <= now && Arc::strong_count(&self.cell) == 1
     }
 }
 

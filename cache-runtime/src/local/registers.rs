@@ -90,12 +90,12 @@ impl Shard {
                 let token = fresh();
                 match register {
                     Register::Tag(tag) => {
-                        let marked = self.tags.entry(tag.clone()).or_insert_with(Marked::new);
-                        marked.marks.clear();
-                        marked.cell.set(token, Moment::NEVER);
+                        self.tags.entry(tag.clone()).or_insert_with(Marked::new).create(token, now);
                     }
                     Register::Key(key) => {
-                        self.keys.entry(key.clone()).or_insert_with(Key::new).token = Some(Cell::new(token));
+                        let key = self.keys.entry(key.clone()).or_insert_with(Key::new);
+                        key.token = Some(Cell::new(token));
+                        key.slot.want(now);
                     }
                 }
                 State::Token(Token(token.into()))
@@ -231,7 +231,7 @@ impl Shard {
         });
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.tags.len() + self.keys.len()
     }
 }

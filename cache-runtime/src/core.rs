@@ -100,7 +100,7 @@ impl Default for Settings {
             lease: Duration::from_secs(3),
             max_load: Duration::from_secs(30),
             max_wait: Duration::from_secs(10),
-            poll: (Duration::from_millis(10), Duration::from_millis(250)),
+            poll: (Duration::from_millis(5), Duration::from_millis(250)),
             guard: Duration::from_secs(3),
             hold_off: Duration::from_secs(60),
             jitter: 0.1,

@@ -129,22 +129,25 @@ pub(crate) fn token_life(ttl: Option<Duration>) -> Duration {
     ttl.map_or(TOKEN_LIFE_UNKNOWN, |ttl| (ttl.min(LONGEST) * 3).max(TOKEN_LIFE))
 }
 
-/// Pauses that grow, each shortened by chance so that waiters do not move in step.
+/// Pauses between looks at what another process is doing: an eighth of the wait so far, so that nobody waits much longer than it takes. Each is shortened by chance, so
+/// that waiters do not move in step.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    next: Duration,
+    waited: Duration,
+    shortest: Duration,
     longest: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn new((first, longest): (Duration, Duration)) -> Self {
-        Self { next: first, longest }
+    pub(crate) fn new((shortest, longest): (Duration, Duration)) -> Self {
+        Self { waited: Duration::ZERO, shortest, longest }
     }
 
     pub(crate) fn next(&mut self, chance: u128) -> Duration {
-        let pause = self.next;
-        self.next = (pause * 17 / 10).min(self.longest);
-        pause.mul_f64(0.75 + 0.25 * ((chance >> 75) as f64 / (1_u64 << 53) as f64))
+        let pause = (self.waited / 8).max(self.shortest).min(self.longest).max(Duration::from_millis(1));
+        let pause = pause.mul_f64(0.75 + 0.25 * ((chance >> 75) as f64 / (1_u64 << 53) as f64));
+        self.waited += pause;
+        pause
     }
 }
 
@@ -167,9 +170,13 @@ mod tests {
         #[test]
         fn pauses_never_pass_the_longest(chances in prop::collection::vec(any::<u128>(), 1..40)) {
             let longest = Duration::from_millis(250);
-            let mut backoff = Backoff::new((Duration::from_millis(10), longest));
+            let mut backoff = Backoff::new((Duration::from_millis(5), longest));
             for chance in chances {
-                prop_assert!(backoff.next(chance) <= longest);
+                let waited = backoff.waited;
+                let pause = backoff.next(chance);
+                prop_assert!(pause <= longest);
+                prop_assert!(pause <= (waited / 8).max(Duration::from_millis(5)));
+                prop_assert!(!pause.is_zero());
             }
         }
     }

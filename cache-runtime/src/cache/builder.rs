@@ -172,7 +172,8 @@ impl Builder {
         self
     }
 
-    /// The first and the longest pause between two looks at the store while another process loads. Defaults to 10 ms and 250 ms.
+    /// The shortest and the longest pause between two looks at the store while another process loads; in between it is an eighth of the wait so far. Defaults to 5 ms
+    /// and 250 ms.
     pub fn poll(mut self, first: Duration, longest: Duration) -> Self {
         self.settings.poll = (first, longest);
         self

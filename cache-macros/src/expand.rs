@@ -13,6 +13,7 @@ use quote::ToTokens;
 use quote::quote;
 use quote::quote_spanned;
 use syn::Expr;
+use syn::ExprCall;
 use syn::Path;
 use syn::ReturnType;
 use syn::Type;
@@ -92,7 +93,11 @@ impl Cached {
         let value = spelled(self.function.value());
         let ttl = self.ttl.of_site();
         let allow_stale = self.allow_stale.then(|| quote!(.allow_stale()));
-        let site = quote!(#named #template #tags .value(#value) #version #ttl #allow_stale);
+        let handle = self.handle.as_ref().map(|handle| {
+            let name = handle.name.to_string();
+            quote!(.handle(#name))
+        });
+        let site = quote!(#named #template #tags .value(#value) #version #ttl #handle #allow_stale);
         quote!(cached(::core::module_path!(), #name) #site)
     }
 
@@ -121,12 +126,13 @@ pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
     let Invalidates { function, keys, tags, entries, mode, hold_off, target } = invalidates;
     let runtime = &target.runtime;
     let (name, key_templates, tag_templates) = (function.name(), templates("keys", keys), templates("tags", tags));
+    let names = names_of_handles(entries);
     let entries = handles(entries);
     let mode = mode.map(|mode| {
         let mode = Ident::new(mode, Span::mixed_site());
         quote!(.mode(#runtime::Mode::#mode))
     });
-    let site = quote!(invalidates(::core::module_path!(), #name) #key_templates #tag_templates #mode);
+    let site = quote!(invalidates(::core::module_path!(), #name) #key_templates #tag_templates #names #mode);
     let start = target.start("invalidation", &site, &TokenStream::new());
     let keys = parts("keys", &keys.parts, runtime);
     let tags = parts("tags", &tags.parts, runtime);
@@ -277,6 +283,20 @@ fn handles(entries: &[Expr]) -> Option<TokenStream> {
         quote_spanned!(span=> &#entry)
     });
     (!entries.is_empty()).then(|| quote!(.entries(&[#(#handles),*])))
+}
+
+/// `.entries(&["user_entry"])`: which functions' handles those are, as far as it can be told.
+fn names_of_handles(entries: &[Expr]) -> Option<TokenStream> {
+    let names = entries.iter().map(|entry| match entry {
+        Expr::Call(ExprCall { func, .. }) => match &**func {
+            Expr::Path(path) => path.path.segments.last().map(|last| last.ident.to_string()),
+            _ => None,
+        },
+        Expr::MethodCall(call) => Some(call.method.to_string()),
+        _ => None,
+    });
+    let names = names.map(|name| name.unwrap_or_else(|| "_".to_owned()));
+    (!entries.is_empty()).then(|| quote!(.entries(&[#(#names),*])))
 }
 
 /// A reference to one part, reported where the user named it.

@@ -374,3 +374,50 @@ fn pictures_show_who_invalidates_whom_and_escape_what_they_show() {
     assert_eq!(of("drawn").to_mermaid(), mermaid);
     assert_eq!(of("drawn").to_dot(), dot);
 }
+
+mod handles {
+    use super::*;
+
+    #[cached(ttl = "5m", handle = page_entry, name = "pages.get")]
+    pub async fn page(number: u32) -> u32 {
+        number
+    }
+
+    #[cached(ttl = "5m", handle = line_entry)]
+    pub async fn line(number: u32) -> u32 {
+        number
+    }
+
+    #[invalidates(entries = [page_entry(&number)])]
+    pub async fn write(number: u32) {}
+}
+
+#[test]
+fn what_is_invalidated_by_its_handle_is_not_forgotten() {
+    let (finding, report) = only_finding("handles");
+    assert!(matches!(finding, Finding::NeverInvalidated { reader } if reader.function() == "line"), "{report}");
+}
+
+mod any_handle {
+    use super::*;
+
+    #[cached(ttl = "5m", handle = word_entry)]
+    pub async fn word(number: u32) -> u32 {
+        number
+    }
+
+    #[invalidates(entries = [first])]
+    pub async fn write(first: cache_runtime::Handle<u32>) {}
+}
+
+#[test]
+fn a_handle_that_cannot_be_named_may_be_any() {
+    assert!(audit("any_handle").is_clean(), "{}", audit("any_handle"));
+}
+
+#[test]
+fn a_picture_draws_handles_and_given_names() {
+    let picture = of("handles").to_mermaid();
+    assert!(picture.contains("[\"pages.get\"]") && picture.contains("[\"line\"]"), "{picture}");
+    assert!(picture.contains("m0 --> r"), "{picture}");
+}

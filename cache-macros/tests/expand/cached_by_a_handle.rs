@@ -32,7 +32,8 @@ pub(crate) fn find_entry<T: Kind>(
             .tags(&["{self.tenant}"])
             .value("User")
             .version(2)
-            .ttl(::core::time::Duration::from_secs(300));
+            .ttl(::core::time::Duration::from_secs(300))
+            .handle("find_entry");
         ::cache_runtime::register!(SITE);
         ::cache_runtime::global()
             .entry(

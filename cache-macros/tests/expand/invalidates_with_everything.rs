@@ -7,6 +7,7 @@ async fn rename(&mut self, id: u64, name: String) -> io::Result<()> {
                 )
                 .keys(&["user:{id}", "profile:{id}:{name}", "all"])
                 .tags(&["users", "{self.tenant}"])
+                .entries(&["user_entry", "page_entry"])
                 .mode(crate::rt::Mode::Linearizable);
             crate::rt::register!(SITE);
             &SITE

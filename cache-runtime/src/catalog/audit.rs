@@ -135,6 +135,7 @@ impl Catalog {
 fn invalidates(mutator: &Site, reader: &Site) -> bool {
     mutator.key_templates().iter().any(|key| has_key(reader, key))
         || mutator.tag_templates().iter().any(|tag| has_tag(reader, tag))
+        || mutator.names_entries_of(reader)
 }
 
 pub(super) fn has_key(reader: &Site, key: &Template) -> bool {
@@ -210,7 +211,7 @@ impl fmt::Display for Finding {
                 At(reader),
                 reader.name(),
                 Under(reader),
-                if reader.key_text().is_some() { "its key or a tag of it" } else { "a tag of it" }
+                if reader.key_text().is_some() { "its key or a tag of it" } else { "a tag or the handle of it" }
             ),
             Self::TwoTypes { one, other } => write!(
                 f,

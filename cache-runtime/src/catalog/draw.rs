@@ -28,17 +28,18 @@ impl Catalog {
 
     fn draw(&self, language: &Language, out: &mut String) {
         let common = self.common_module();
+        let short = |site: &Site| site.name().strip_prefix(&common).map_or_else(|| site.name(), str::to_owned);
         let mut line = |text: String| out.extend(["    ", &text, "\n"]);
         let names = self.names();
         for (at, mutator) in self.mutators().enumerate() {
-            line((language.function)(&format!("m{at}"), &mutator.name()[common..]));
+            line((language.function)(&format!("m{at}"), &short(mutator)));
         }
         for (at, name) in names.iter().enumerate() {
             let draw = if name.is_key { language.key } else { language.tag };
             line(draw(&format!("n{at}"), name.template.as_str()));
         }
         for (at, reader) in self.readers().enumerate() {
-            line((language.function)(&format!("r{at}"), &reader.name()[common..]));
+            line((language.function)(&format!("r{at}"), &short(reader)));
         }
         for (at, name) in names.iter().enumerate() {
             for (mutator, _) in self.mutators().enumerate().filter(|(_, site)| name.meets(site)) {
@@ -46,6 +47,11 @@ impl Catalog {
             }
             for (reader, _) in self.readers().enumerate().filter(|(_, site)| name.meets(site)) {
                 line(format!("n{at} {} r{reader}{}", language.arrow, language.end));
+            }
+        }
+        for (from, mutator) in self.mutators().enumerate() {
+            for (to, _) in self.readers().enumerate().filter(|(_, reader)| mutator.names_entries_of(reader)) {
+                line(format!("m{from} {} r{to}{}", language.arrow, language.end));
             }
         }
     }
@@ -67,17 +73,17 @@ impl Catalog {
         names
     }
 
-    /// How much of every name is the modules that all of them are in.
-    fn common_module(&self) -> usize {
+    /// What every function's name begins with, if it was not given another: the modules that all of them are in.
+    fn common_module(&self) -> String {
         let mut modules = self.iter().map(Site::module);
-        let Some(mut common) = modules.next() else { return 0 };
+        let Some(mut common) = modules.next() else { return String::new() };
         for module in modules {
             while !(module == common || module.strip_prefix(common).is_some_and(|rest| rest.starts_with("::"))) {
-                let Some((outer, _)) = common.rsplit_once("::") else { return 0 };
+                let Some((outer, _)) = common.rsplit_once("::") else { return String::new() };
                 common = outer;
             }
         }
-        common.len() + "::".len()
+        format!("{common}::")
     }
 }
 

@@ -32,11 +32,22 @@ pub(super) struct Facts {
     ttl_by: Option<&'static str>,
     mode: Mode,
     allow_stale: bool,
+    handle: Option<&'static str>,
+    entries: &'static [&'static str],
 }
 
 impl Facts {
     pub(super) const fn new(role: Role) -> Self {
-        Self { role, value: None, ttl: None, ttl_by: None, mode: Mode::Guarded, allow_stale: false }
+        Self {
+            role,
+            value: None,
+            ttl: None,
+            ttl_by: None,
+            mode: Mode::Guarded,
+            allow_stale: false,
+            handle: None,
+            entries: &[],
+        }
     }
 }
 
@@ -75,6 +86,26 @@ impl Site {
     pub const fn allow_stale(mut self) -> Self {
         self.facts.allow_stale = true;
         self
+    }
+
+    /// The name of the function that gives the handle of an entry. For the [catalog](crate::catalog()) alone.
+    #[must_use]
+    pub const fn handle(mut self, name: &'static str) -> Self {
+        self.facts.handle = Some(name);
+        self
+    }
+
+    /// The names of the functions whose handles a mutator invalidates, `_` for one that is not known. For the [catalog](crate::catalog()) alone.
+    #[must_use]
+    pub const fn entries(mut self, names: &'static [&'static str]) -> Self {
+        self.facts.entries = names;
+        self
+    }
+
+    /// Whether `reader` may be among the entries that this names by handles.
+    pub(crate) fn names_entries_of(&self, reader: &Self) -> bool {
+        let named = |handle| self.facts.entries.iter().any(|name| *name == handle || *name == "_");
+        reader.facts.handle.is_some_and(named)
     }
 
     /// Whether it reads or changes.

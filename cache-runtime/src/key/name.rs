@@ -3,17 +3,19 @@
 use std::fmt;
 use std::hash::Hash;
 use std::hash::Hasher;
-use std::sync::Arc;
 
 use quick_cache::Equivalent;
+use smol_str::SmolStr;
 
 /// The name of an entry or a tag: short, printable, and free of braces and blanks.
+///
+/// Up to 23 bytes of it lie where the name itself does, so that comparing it fetches nothing from elsewhere.
 ///
 /// Text that is so already stays as it is, and can be read in the store. Anything else becomes `#` and 40 hexadecimal
 /// digits of its BLAKE3 hash (160 bits), which is the same in every release and on every platform. Plain text that begins with `#` is
 /// hashed too, so no text can pose as the hash of another.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Name(Arc<str>);
+pub(crate) struct Name(SmolStr);
 
 impl Name {
     /// The longest text that is not hashed, in bytes.

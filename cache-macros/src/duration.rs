@@ -69,17 +69,28 @@ fn milliseconds(literal: &LitStr) -> syn::Result<u64> {
     Err(syn::Error::new_spanned(literal, message))
 }
 
-/// The sum of all `number unit` in `text`, or `None` when it is something else or too long to count.
+/// The sum of all `number unit` in `text`, with blanks between them or not, or `None` when it is something else or too long to count.
 fn parse(text: &str) -> Option<u64> {
-    let mut parts = text.split_whitespace().peekable();
-    parts.peek()?;
-    parts.try_fold(0_u64, |total, part| total.checked_add(component(part)?))
+    let mut rest = text.trim_start();
+    if rest.is_empty() {
+        return None;
+    }
+    let mut total = 0_u64;
+    while !rest.is_empty() {
+        let (milliseconds, after) = component(rest)?;
+        total = total.checked_add(milliseconds)?;
+        rest = after.trim_start();
+    }
+    Some(total)
 }
 
-fn component(part: &str) -> Option<u64> {
-    let (number, unit) = part.split_at(part.find(|letter: char| !letter.is_ascii_digit())?);
+/// The first `number unit` of `text`, and what follows it.
+fn component(text: &str) -> Option<(u64, &str)> {
+    let (number, rest) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
+    let end = rest.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(rest.len());
+    let (unit, rest) = rest.split_at(end);
     let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    number.parse::<u64>().ok()?.checked_mul(*scale)
+    Some((number.parse::<u64>().ok()?.checked_mul(*scale)?, rest))
 }
 
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -98,13 +109,16 @@ mod tests {
     #[test]
     fn units_add_up() {
         assert_eq!(parse("1h 30m"), Some(5_400_000));
+        assert_eq!(parse("1h30m"), Some(5_400_000));
         assert_eq!(parse("2d"), Some(172_800_000));
         assert_eq!(parse(" 1s  5ms "), Some(1_005));
     }
 
     #[test]
     fn anything_else_is_not_a_duration() {
-        for text in ["", " ", "5", "s", "5 m", "5 minutes", "+5s", "-5s", "1.5s", "5S", "1h30m", "5us", "٥s"] {
+        for text in
+            ["", " ", "5", "s", "5 m", "5 minutes", "+5s", "-5s", "1.5s", "5S", "1h30", "h30m", "5us", "5m,3s", "٥s"]
+        {
             assert_eq!(parse(text), None, "{text:?}");
         }
     }
@@ -145,10 +159,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_sum_of_components_is_read(parts in prop::collection::vec((0_u64..10_000, 0_usize..5), 1..6)) {
+        fn any_sum_of_components_is_read(parts in prop::collection::vec((0_u64..10_000, 0_usize..5), 1..6), blank in " {0,2}") {
             let text: Vec<_> = parts.iter().map(|&(number, unit)| format!("{number}{}", UNITS[unit].0)).collect();
             let sum: u64 = parts.iter().map(|&(number, unit)| number * UNITS[unit].1).sum();
-            prop_assert_eq!(parse(&text.join(" ")), Some(sum));
+            prop_assert_eq!(parse(&text.join(&blank)), Some(sum));
         }
 
         #[test]

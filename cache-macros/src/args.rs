@@ -40,7 +40,7 @@ pub(crate) const CACHED: &[&str] = &[
 
 /// What `#[invalidates]` takes.
 pub(crate) const INVALIDATES: &[&str] =
-    &["key", "keys", "tags", "entries", "mode", "hold_off", "cache", "in_transaction", "crate"];
+    &["key", "keys", "tags", "entries", "mode", "hold_off", "when", "cache", "in_transaction", "crate"];
 
 /// What the user wrote between the parentheses.
 #[derive(Default)]

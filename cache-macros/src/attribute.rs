@@ -25,6 +25,7 @@ use crate::handle::Handle;
 use crate::parts;
 use crate::parts::Names;
 use crate::parts::Part;
+use crate::parts::Scope;
 use crate::suggest;
 use crate::template::Template;
 
@@ -56,6 +57,8 @@ pub(crate) struct Invalidates {
     /// The variant of the runtime's `Mode`.
     pub(crate) mode: Option<&'static str>,
     pub(crate) hold_off: Option<Time>,
+    /// What to ask of the value before anything is invalidated.
+    pub(crate) when: Option<Expr>,
     pub(crate) target: Target,
 }
 
@@ -95,7 +98,8 @@ impl Cached {
         reject_unstorable(&function, &mut errors);
         parts::check_skipped(&args.skip, &function.arguments, &mut errors);
         let key = Key::parse(&mut args, &function, &mut errors);
-        let tags = Names::parse(templates(&mut args.tags), &function.arguments, &mut errors);
+        let scope = Scope { arguments: &function.arguments, result: false };
+        let tags = Names::parse(templates(&mut args.tags), &scope, &mut errors);
         let (path, allow_stale) = (args.handle.take(), args.allow_stale);
         let target = Target::parse(args, &function, FILLS_EARLY, &mut errors);
         let handle = path.and_then(|path| {
@@ -135,19 +139,41 @@ impl Invalidates {
         if nothing && errors.is_empty() {
             errors.missing("this invalidates nothing; say what, as in `key = \"user:{id}\"` or `tags = [\"users\"]`");
         }
-        let mode = args.mode.take().and_then(|mode| errors.check(variant(&mode)));
-        let hold_off = args.hold_off.take().and_then(|hold_off| errors.check(Time::parse(hold_off)));
+        let mode = args.mode.take().map(|mode| errors.check(variant(&mode)));
+        let mode_is_known = mode != Some(None);
+        let mode = mode.flatten();
+        let hold_off = args.hold_off.take().and_then(|hold_off| {
+            if mode == Some(AFTER) {
+                errors.push(
+                    &hold_off,
+                    "`hold_off` has no effect in mode `after`, which guards nothing; leave one of them out",
+                );
+            }
+            errors.check(Time::parse(hold_off))
+        });
+        if let Some(when) = args.when.as_ref().filter(|_| mode_is_known && mode != Some(AFTER)) {
+            errors.push(when, ASKED_TOO_LATE);
+        }
         let Some(function) = Function::parse(item, "invalidate", &mut errors) else {
             return errors.finish(None);
         };
         let keys = args.key.take().into_iter().map(Template::parse).chain(templates(&mut args.keys)).collect();
-        let keys = Names::parse(keys, &function.arguments, &mut errors);
-        let tags = Names::parse(templates(&mut args.tags), &function.arguments, &mut errors);
+        let scope = Scope { arguments: &function.arguments, result: true };
+        let keys = Names::parse(keys, &scope, &mut errors);
+        let tags = Names::parse(templates(&mut args.tags), &scope, &mut errors);
+        let when = args.when.take();
+        let asks = when.is_some() || !keys.results.is_empty() || !tags.results.is_empty();
+        if asks && function.returns_impl_trait() {
+            errors.push(&function.output, "an `impl Trait` has nothing to read; return a type that has a name");
+        }
         let entries = std::mem::take(&mut args.entries);
         let target = Target::parse(args, &function, INVALIDATES_EARLY, &mut errors);
-        errors.finish(Some(Self { function, keys, tags, entries, mode, hold_off, target }))
+        errors.finish(Some(Self { function, keys, tags, entries, mode, hold_off, when, target }))
     }
 }
+
+const ASKED_TOO_LATE: &str = "`when` needs `mode = after`: in the other modes everything is invalidated before the body runs, when there is \
+     no result to ask";
 
 const FILLS_EARLY: &str = "it may see what is never committed; say `in_transaction`, \
      cache a function that is called outside of it, or run the transaction in `defer_invalidations`";
@@ -176,7 +202,7 @@ impl Key {
         if template.mistakes.is_empty() {
             parts::cover(&template, &args.skip, arguments, errors);
         }
-        Self::Given(Names::parse(vec![template], arguments, errors))
+        Self::Given(Names::parse(vec![template], &Scope { arguments, result: false }, errors))
     }
 
     pub(crate) fn parts(&self) -> &[Part] {
@@ -283,7 +309,9 @@ fn variant(mode: &Ident) -> syn::Result<&'static str> {
     Err(syn::Error::new_spanned(mode, message))
 }
 
-const MODES: [(&str, &str); 3] = [("guarded", "Guarded"), ("linearizable", "Linearizable"), ("after", "After")];
+const MODES: [(&str, &str); 3] = [("guarded", "Guarded"), ("linearizable", "Linearizable"), ("after", AFTER)];
+
+const AFTER: &str = "After";
 
 #[cfg(test)]
 mod tests {

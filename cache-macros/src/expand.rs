@@ -29,6 +29,7 @@ use crate::duration::Time;
 use crate::function::Function;
 use crate::parts::Names;
 use crate::parts::Part;
+use crate::parts::Root;
 use crate::spelling::spelled;
 
 // #[cached(ttl = "5m", key = "user:{id}", tags = ["users"])]
@@ -123,11 +124,12 @@ impl Cached {
 //     invalidation.run(change).await
 // }
 pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
-    let Invalidates { function, keys, tags, entries, mode, hold_off, target } = invalidates;
+    let Invalidates { function, mode, hold_off, target, .. } = invalidates;
     let runtime = &target.runtime;
+    let (keys, tags) = (&invalidates.keys, &invalidates.tags);
     let (name, key_templates, tag_templates) = (function.name(), templates("keys", keys), templates("tags", tags));
-    let names = names_of_handles(entries);
-    let entries = handles(entries);
+    let names = names_of_handles(&invalidates.entries);
+    let entries = handles(&invalidates.entries);
     let mode = mode.map(|mode| {
         let mode = Ident::new(mode, Span::mixed_site());
         quote!(.mode(#runtime::Mode::#mode))
@@ -136,10 +138,31 @@ pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
     let start = target.start("invalidation", &site, &TokenStream::new());
     let keys = parts("keys", &keys.parts, runtime);
     let tags = parts("tags", &tags.parts, runtime);
+    let result = invalidates.result();
     let hold_off = hold_off.as_ref().map(|hold_off| quote!(.hold_off(#hold_off)));
     let in_transaction = target.in_transaction();
-    let builder = quote!(#start #keys #tags #entries #hold_off #in_transaction);
+    let builder = quote!(#start #keys #tags #entries #hold_off #in_transaction #result);
     function.wrap(["invalidation", "change"], &builder, "run", runtime)
+}
+
+impl Invalidates {
+    // `keys = ["order:{result.id}"], when = |order| order.changed` becomes
+    //
+    // .returning(returns::<Result<Order, DbError>>().kind())
+    // .result(|result, names| names.keys(&[&result.id]))
+    // .when(|order| order.changed)
+    fn result(&self) -> Option<TokenStream> {
+        let (runtime, output) = (&self.target.runtime, &self.function.output);
+        let keys = parts("keys", &self.keys.results, runtime);
+        let tags = parts("tags", &self.tags.results, runtime);
+        let names = (keys.is_some() || tags.is_some()).then(|| {
+            let (result, names) = (result(Span::mixed_site()), Ident::new("names", Span::mixed_site()));
+            quote!(.result(|#result, #names| #names #keys #tags))
+        });
+        let when = self.when.as_ref().map(|when| quote!(.when(#when)));
+        (names.is_some() || when.is_some())
+            .then(|| quote!(.returning(#runtime::returns::<#output>().kind()) #names #when))
+    }
 }
 
 impl Target {
@@ -301,19 +324,21 @@ fn names_of_handles(entries: &[Expr]) -> Option<TokenStream> {
 
 /// A reference to one part, reported where the user named it.
 fn part(part: &Part, runtime: &Path) -> TokenStream {
-    match part {
-        Part::Receiver { this, fields } => {
-            let span = Span::mixed_site().located_at(this.span);
-            quote_spanned!(span=> & #this #(.#fields)*)
+    let Part { root, fields, spec, span } = part;
+    let at = Span::mixed_site().located_at(*span);
+    let (root, conditions) = match root {
+        Root::Argument(argument) if argument.kind == Kind::Type => {
+            let name = argument.at(*span);
+            return quote_spanned!(at=> &#runtime::type_key::<#name>());
         }
-        Part::Argument { argument, fields, span } => {
-            let (name, conditions) = (argument.at(*span), &argument.conditions);
-            let span = Span::mixed_site().located_at(*span);
-            match argument.kind {
-                Kind::Type => quote_spanned!(span=> &#runtime::type_key::<#name>()),
-                Kind::Value | Kind::Const => quote_spanned!(span=> #(#conditions)* & #name #(.#fields)*),
-            }
-        }
+        Root::Argument(argument) => (argument.at(*span).into_token_stream(), &argument.conditions[..]),
+        Root::Receiver(this) => (this.into_token_stream(), &[][..]),
+        Root::Result => (result(at).into_token_stream(), &[][..]),
+    };
+    let value = quote_spanned!(at=> & #root #(.#fields)*);
+    match spec.map(|spec| spec.function(at)) {
+        None => quote_spanned!(at=> #(#conditions)* #value),
+        Some(function) => quote_spanned!(at=> #(#conditions)* &#runtime::#function(#value)),
     }
 }
 
@@ -324,6 +349,11 @@ fn located(path: &Path, span: Span) -> TokenStream {
         token
     };
     path.to_token_stream().into_iter().map(at_span).collect()
+}
+
+/// What the function returned, where its parts are read.
+fn result(span: Span) -> Ident {
+    Ident::new("result", span)
 }
 
 fn ends_in_statement(body: &TokenStream) -> bool {
@@ -497,6 +527,41 @@ mod tests {
                 }
             },
         ));
+    }
+
+    #[test]
+    fn parts_in_every_spec() {
+        file("parts_in_every_spec").assert_eq(&cached(
+            quote!(
+                ttl = "5m",
+                key = "{filter:json}:{token:hash}:{self.locale:display}:{page}",
+                tags = ["token:{token:hash}"]
+            ),
+            quote! {
+                async fn found(&self, filter: &Filter, token: &str, #[cfg(feature = "pages")] page: u32) -> Vec<Item> {
+                    self.db.search(filter, token).await
+                }
+            },
+        ));
+    }
+
+    #[test]
+    fn invalidates_by_result() {
+        let expansion = invalidates(
+            quote!(
+                key = "cart:{cart}",
+                keys = ["order:{cart}:{result.id}"],
+                tags = ["customer:{result.customer.0:hash}"],
+                mode = after,
+                when = |order| order.changed
+            ),
+            quote! {
+                async fn place(&self, cart: CartId) -> Result<Order, DbError> {
+                    self.db.place(cart).await
+                }
+            },
+        );
+        file("invalidates_by_result").assert_eq(&expansion);
     }
 
     #[test]

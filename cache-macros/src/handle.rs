@@ -25,6 +25,7 @@ use crate::arguments::Kind;
 use crate::errors::Errors;
 use crate::function::Function;
 use crate::parts::Part;
+use crate::parts::Root;
 
 /// A function that takes, by reference, what key and tags name.
 pub(crate) struct Handle {
@@ -63,7 +64,7 @@ impl Handle {
             return None;
         }
         let parts: Vec<_> = parts.collect();
-        let named_self = parts.iter().any(|part| matches!(part, Part::Receiver { .. }))
+        let named_self = parts.iter().any(|part| matches!(part.root, Root::Receiver(_)))
             || expressions.iter().any(|expression| names(expression.clone()).contains("self"));
         let parameters = parameters(&name, function, &parts, errors);
         let generics = generics(function, &parameters, &parts);
@@ -150,7 +151,7 @@ fn parameters(name: &Ident, function: &Function, parts: &[&Part], errors: &mut E
 }
 
 fn names_argument(part: &Part, argument: &Argument) -> bool {
-    matches!(part, Part::Argument { argument: named, .. } if named.ident == argument.ident)
+    matches!(&part.root, Root::Argument(named) if named.ident == argument.ident)
 }
 
 /// The type of the argument that is `ident` and no pattern.
@@ -193,8 +194,8 @@ fn generics(function: &Function, parameters: &[Parameter], parts: &[&Part]) -> G
     let mut generics = function.item.signature.generics.clone();
     let mut needed = names(function.output.to_token_stream());
     needed.extend(parameters.iter().flat_map(|parameter| names(parameter.referent.clone())));
-    needed.extend(parts.iter().filter_map(|part| match part {
-        Part::Argument { argument, .. } if argument.kind != Kind::Value => Some(argument.ident.to_string()),
+    needed.extend(parts.iter().filter_map(|part| match &part.root {
+        Root::Argument(argument) if argument.kind != Kind::Value => Some(argument.ident.to_string()),
         _ => None,
     }));
     let known: BTreeSet<String> = generics.params.iter().map(parameter_name).collect();

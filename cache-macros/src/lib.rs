@@ -20,6 +20,7 @@ mod expand;
 mod function;
 mod handle;
 mod parts;
+mod spec;
 mod spelling;
 mod suggest;
 mod template;
@@ -67,7 +68,9 @@ use crate::attribute::Invalidates;
 ///
 /// A template is text with placeholders: an argument, `self`, or a field of either, as in `{id}`, `{page.size}`, `{pair.0}` or
 /// `{self.tenant}`. `{T}` is the name of a type parameter, `{N}` the value of a const parameter. `{{` and `}}` are braces. What fills a placeholder is
-/// a `KeyPart`, and is escaped, so no value can imitate the text around it. Between two placeholders stands at least one character that
+/// a `KeyPart`, and is escaped, so no value can imitate the text around it. Other types say how they are written: `{filter:json}` is a hash of whatever
+/// serializes (`&json_part(&filter)` in the builder), `{locale:display}` is what prints (`&display_part(&locale)`), and `{mail:hash}` hides a `KeyPart` behind
+/// a hash with the cache's secret (`&hash_part(&mail)`). Between two placeholders stands at least one character that
 /// no part can hold, such as `:` or `/`.
 ///
 /// **Every argument is in the key or in `skip`**, type and const parameters included. One that was forgotten would hand one
@@ -137,7 +140,8 @@ pub fn cached(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes entries stale whenever an `async fn` has run.
 ///
-/// It goes wherever [`macro@cached`] does, names keys and tags in the same templates, and can be repeated. Parts are rendered before the body runs.
+/// It goes wherever [`macro@cached`] does, names keys and tags in the same templates, and can be repeated. Parts are rendered before the body runs, but for those
+/// of `{result}`.
 /// Every end of the body invalidates: a value, an error (a commit may time out and yet happen), a panic, and a future that is dropped
 /// half-way. The function returns what its body does.
 ///
@@ -152,8 +156,10 @@ pub fn cached(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `keys = ["user:{id}", "profile:{id}"]` | invalidates several; may stand beside `key` | `Site::keys(&[…])` and `.keys(&[&id, &id])` | none |
 /// | `tags = ["users"]` | invalidates every entry that has one of them | `Site::tags(&["users"])`, and `.tags(&[…])` if there are placeholders | none |
 /// | `entries = [user_entry(&id)]` | invalidates entries by their handles, each in its own cache | `.entries(&[&user_entry(&id)])` | none |
+/// | `key = "order:{result.id}"` | the same, read from the value of a success: of a `Result` what is in `Ok`, of an `Option` what is in `Some`; always after the body, whatever the mode, and left out where there is no value | <code>.returning(returns::&lt;R&gt;().kind()).result(\|result, names\| names.keys(&[&result.id]))</code> | |
 /// | `mode = linearizable` | what readers may do while the body runs: `guarded`, `linearizable` or `after` | `Site::mode(Mode::Linearizable)` | `guarded` |
 /// | `hold_off = "60s"` | the longest that entries stay guarded; a literal or any expression of type `Duration` | `.hold_off(Duration::from_secs(60))` | the builder's |
+/// | <code>when = \|result\| result.changed</code> | invalidates only if the value of a success says so; in mode `after` alone. An error, a panic and a dropped future invalidate all the same, and so does `None` | <code>.returning(returns::&lt;R&gt;().kind()).when(\|result\| result.changed)</code> | always |
 /// | `cache = self.cache` | which cache; a `Cache`, a reference or an `Arc` | `self.cache.invalidation(…)` | `global()` |
 /// | `in_transaction` | accepts a parameter named like a transaction | `.in_transaction()` | off |
 /// | `crate = facade::runtime` | where the runtime is re-exported | `facade::runtime::…` | `::cache_runtime` |

@@ -12,6 +12,7 @@ use crate::arguments::Argument;
 use crate::arguments::Arguments;
 use crate::arguments::Kind;
 use crate::errors::Errors;
+use crate::spec::Spec;
 use crate::template::Placeholder;
 use crate::template::Template;
 
@@ -19,14 +20,34 @@ use crate::template::Template;
 #[derive(Default)]
 pub(crate) struct Names {
     pub(crate) literals: Vec<LitStr>,
-    /// The parts of all of them, in order.
+    /// The parts of all of them that are known before the body runs, in order.
     pub(crate) parts: Vec<Part>,
+    /// Those that are read from what it returns, in order.
+    pub(crate) results: Vec<Part>,
 }
 
 /// One value that goes into a key or a tag.
-pub(crate) enum Part {
-    Receiver { this: Token![self], fields: Vec<Member> },
-    Argument { argument: Argument, fields: Vec<Member>, span: Span },
+pub(crate) struct Part {
+    pub(crate) root: Root,
+    pub(crate) fields: Vec<Member>,
+    pub(crate) spec: Option<Spec>,
+    /// Where the user named it.
+    pub(crate) span: Span,
+}
+
+/// What a part is, or is a field of.
+pub(crate) enum Root {
+    Receiver(Token![self]),
+    Argument(Argument),
+    /// What a mutator returns, if it succeeds.
+    Result,
+}
+
+/// What a template may name.
+pub(crate) struct Scope<'a> {
+    pub(crate) arguments: &'a Arguments,
+    /// Whether `{result}` is what the function returns.
+    pub(crate) result: bool,
 }
 
 impl Names {
@@ -34,7 +55,7 @@ impl Names {
     const MOST: usize = 16;
 
     /// Reports every mistake in the templates, and every name in them that is not an argument.
-    pub(crate) fn parse(templates: Vec<Template>, arguments: &Arguments, errors: &mut Errors) -> Self {
+    pub(crate) fn parse(templates: Vec<Template>, scope: &Scope<'_>, errors: &mut Errors) -> Self {
         let mut names = Self::default();
         if let Some(extra) = templates.get(Self::MOST) {
             errors.push(&extra.literal, "more than 16 keys or tags; repeat the attribute, or use broader tags");
@@ -44,7 +65,11 @@ impl Names {
                 errors.push(&template.literal, mistake);
             }
             for placeholder in &template.placeholders {
-                names.parts.extend(Part::resolve(placeholder, &template.literal, arguments, errors));
+                let part = Part::resolve(placeholder, &template.literal, scope, errors);
+                match part {
+                    Some(part) if matches!(part.root, Root::Result) => names.results.push(part),
+                    part => names.parts.extend(part),
+                }
             }
             names.literals.push(template.literal);
         }
@@ -55,36 +80,47 @@ impl Names {
 impl Part {
     /// All of `argument`, for a key that is not given.
     pub(crate) fn whole(argument: &Argument) -> Self {
-        Self::Argument { argument: argument.clone(), fields: Vec::new(), span: argument.ident.span() }
+        Self { root: Root::Argument(argument.clone()), fields: Vec::new(), spec: None, span: argument.ident.span() }
     }
 
-    fn resolve(
-        placeholder: &Placeholder,
-        literal: &LitStr,
-        arguments: &Arguments,
-        errors: &mut Errors,
-    ) -> Option<Self> {
-        let Placeholder { name, fields } = placeholder;
+    fn resolve(placeholder: &Placeholder, literal: &LitStr, scope: &Scope<'_>, errors: &mut Errors) -> Option<Self> {
         let span = literal.span();
-        let fields =
-            fields.iter().cloned().map(|field| at(field, Span::mixed_site().located_at(span))).collect::<Vec<_>>();
+        let root = errors.check(scope.root(placeholder, literal))?;
+        let inside = Span::mixed_site().located_at(span);
+        let fields = placeholder.fields.iter().cloned().map(|field| at(field, inside)).collect();
+        Some(Self { root, fields, spec: placeholder.spec, span })
+    }
+}
+
+impl Scope<'_> {
+    fn root(&self, placeholder: &Placeholder, literal: &LitStr) -> syn::Result<Root> {
+        let Placeholder { name, fields, spec } = placeholder;
+        let wrong = |message: String| Err(syn::Error::new_spanned(literal, message));
         if name == "self" {
-            let Some(mut this) = arguments.receiver else {
-                errors.push(literal, "this function has no `self`; name one of its arguments");
-                return None;
+            let Some(mut this) = self.arguments.receiver else {
+                return wrong("this function has no `self`; name one of its arguments".to_owned());
             };
-            this.span = this.span.located_at(span);
-            return Some(Self::Receiver { this, fields });
+            this.span = this.span.located_at(literal.span());
+            return Ok(Root::Receiver(this));
         }
-        let Some(argument) = arguments.find(name).cloned() else {
-            errors.push(literal, arguments.unknown(name));
-            return None;
-        };
+        let argument = self.arguments.find(name).cloned();
+        if self.result && name == "result" {
+            return match argument {
+                None => Ok(Root::Result),
+                Some(_) => wrong(
+                    "`{result}` is what the function returns, and an argument has that name too; rename the argument"
+                        .to_owned(),
+                ),
+            };
+        }
+        let Some(argument) = argument else { return wrong(self.arguments.unknown(name)) };
         if argument.kind != Kind::Value && !fields.is_empty() {
-            errors.push(literal, format!("the parameter `{name}` has no fields; write `{{{name}}}`"));
-            return None;
+            return wrong(format!("the parameter `{name}` has no fields; write `{{{name}}}`"));
         }
-        Some(Self::Argument { argument, fields, span })
+        if argument.kind == Kind::Type && spec.is_some() {
+            return wrong(format!("`{name}` is a type, which is written by its name; write `{{{name}}}`"));
+        }
+        Ok(Root::Argument(argument))
     }
 }
 

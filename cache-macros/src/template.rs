@@ -8,6 +8,8 @@ use syn::Index;
 use syn::LitStr;
 use syn::Member;
 
+use crate::spec::Spec;
+
 /// A literal, the placeholders in it, and what is wrong with it.
 pub(crate) struct Template {
     pub(crate) literal: LitStr,
@@ -15,12 +17,13 @@ pub(crate) struct Template {
     pub(crate) mistakes: Vec<String>,
 }
 
-/// `{name.field.0}`.
+/// `{name.field.0}` or `{name.field.0:spec}`.
 #[derive(Clone)]
 pub(crate) struct Placeholder {
     /// What it starts with: an argument, a type or const parameter, or `self`.
     pub(crate) name: String,
     pub(crate) fields: Vec<Member>,
+    pub(crate) spec: Option<Spec>,
 }
 
 impl Template {
@@ -74,13 +77,13 @@ impl Template {
 
 impl Placeholder {
     fn parse(text: &str) -> Result<Self, String> {
-        let mut segments = text.split('.');
+        let (path, spec) = text.split_once(':').map_or((text, None), |(path, spec)| (path, Some(spec)));
+        let mut segments = path.split('.');
         let name = segments.next().filter(|name| is_name(name));
         let fields = segments.map(member).collect::<Option<Vec<_>>>();
-        match (name, fields) {
-            (Some(name), Some(fields)) => Ok(Self { name: name.to_owned(), fields }),
-            _ => Err(malformed(text)),
-        }
+        let (Some(name), Some(fields)) = (name, fields) else { return Err(malformed(path)) };
+        let spec = spec.map(|spec| Spec::parse(path, spec)).transpose()?;
+        Ok(Self { name: name.to_owned(), fields, spec })
     }
 }
 
@@ -103,15 +106,12 @@ fn unseparated(second: &str) -> String {
 
 fn malformed(text: &str) -> String {
     let name = text.split(|letter: char| !is_name_letter(letter)).find(|name| is_name(name)).unwrap_or("id");
-    match text.split_once(':') {
-        _ if text.is_empty() => "`{}` names no argument; write one, as in `{id}`".to_owned(),
-        Some((_, format)) => format!("format `{format}` is not known in `{{{text}}}`; write `{{{name}}}`"),
-        None if text.contains('(') => {
-            format!(
-                "a placeholder calls nothing, unlike `{{{text}}}`; write an argument or a field, as in `{{{name}}}`"
-            )
-        }
-        None => format!("`{{{text}}}` is not an argument or a field; write one like `{{{name}}}` or `{{{name}.0}}`"),
+    if text.is_empty() {
+        "`{}` names no argument; write one, as in `{id}`".to_owned()
+    } else if text.contains('(') {
+        format!("a placeholder calls nothing, unlike `{{{text}}}`; write an argument or a field, as in `{{{name}}}`")
+    } else {
+        format!("`{{{text}}}` is not an argument or a field; write one like `{{{name}}}` or `{{{name}.0}}`")
     }
 }
 
@@ -175,6 +175,14 @@ mod tests {
     }
 
     #[test]
+    fn a_spec_says_how_a_part_is_written() {
+        let template = template("{a}:{b.c:json}:{d:hash}:{self.e:display}");
+        assert_eq!(template.mistakes, [""; 0]);
+        let specs: Vec<_> = template.placeholders.iter().map(|placeholder| placeholder.spec).collect();
+        assert_eq!(specs, [None, Some(Spec::Json), Some(Spec::Hash), Some(Spec::Display)]);
+    }
+
+    #[test]
     fn mistakes_are_told_apart() {
         for (text, expected) in [
             ("", "empty template"),
@@ -182,7 +190,14 @@ mod tests {
             ("id}", "has no `{`"),
             ("a\0b", "NUL"),
             ("{}", "names no argument"),
-            ("{x:json}", "format `json` is not known in `{x:json}`; write `{x}`"),
+            (
+                "{x:jsn}",
+                "`jsn` is not known in `{x:jsn}`; expected `json`, `hash` or `display`; did you mean `{x:json}`?",
+            ),
+            ("{x.0:?}", "`?` is not known in `{x.0:?}`; expected `json`, `hash` or `display`"),
+            ("{x:}", "`` is not known in `{x:}`"),
+            ("{x:json:hash}", "`json:hash` is not known"),
+            ("{:json}", "names no argument"),
             ("{x.len()}", "calls nothing"),
             ("{ id }", "not an argument or a field; write one like `{id}`"),
             ("{0}", "not an argument or a field"),
@@ -199,7 +214,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_found() {
-        assert_eq!(template("}{a}{b:json}{}\0{c").mistakes.len(), 7);
+        assert_eq!(template("}{a}{b:jsn}{}\0{c").mistakes.len(), 7);
     }
 
     #[test]
@@ -216,7 +231,7 @@ mod tests {
         }
 
         #[test]
-        fn the_runtime_takes_what_is_taken_here(text in "[ab{}:.~é]{1,12}|(\\{[ab]\\}[:.]?){0,4}") {
+        fn the_runtime_takes_what_is_taken_here(text in "[ab{}:.~é]{1,12}|(\\{[ab](:json|:hash|:display|:js)?\\}[:.]?){0,4}") {
             if template(&text).mistakes.is_empty() {
                 let text: &'static str = text.leak();
                 let _ = cache_runtime::Site::cached("module", "function").key(text);

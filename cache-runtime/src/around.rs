@@ -11,16 +11,13 @@ use pin_project_lite::pin_project;
 
 use crate::host::Task;
 
-/// What comes after the body: given what came before it, its own future, or nothing to wait for.
-pub(crate) type After<B> = fn(B) -> Option<Task>;
-
 pin_project! {
-    /// Runs `before`, then `body`, then what `after` makes of the result of `before`; ends with the output of `body`.
+    /// Runs `before`, then `body`, then what `after` makes of the result of `before` and the output of `body`, if there is anything to wait for; ends with that output.
     ///
     /// Dropped half-way, it drops what `before` gave.
-    pub(crate) struct Around<B, F: Future> {
+    pub(crate) struct Around<B, F: Future, A> {
         stage: Stage<B>,
-        after: After<B>,
+        after: Option<A>,
         output: Option<F::Output>,
         #[pin]
         body: F,
@@ -34,13 +31,13 @@ enum Stage<B> {
     Over,
 }
 
-impl<B, F: Future> Around<B, F> {
-    pub(crate) fn new(before: Task<B>, body: F, after: After<B>) -> Self {
-        Self { stage: Stage::Before(before), after, output: None, body }
+impl<B, F: Future, A: FnOnce(B, &F::Output) -> Option<Task>> Around<B, F, A> {
+    pub(crate) fn new(before: Task<B>, body: F, after: A) -> Self {
+        Self { stage: Stage::Before(before), after: Some(after), output: None, body }
     }
 }
 
-impl<B, F: Future> Future for Around<B, F> {
+impl<B, F: Future, A: FnOnce(B, &F::Output) -> Option<Task>> Future for Around<B, F, A> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<F::Output> {
@@ -49,9 +46,9 @@ impl<B, F: Future> Future for Around<B, F> {
             *this.stage = Stage::Body(ready!(before.as_mut().poll(poller)));
         }
         if let Stage::Body(_) = this.stage {
-            *this.output = Some(ready!(this.body.as_mut().poll(poller)));
-            if let Stage::Body(held) = std::mem::replace(this.stage, Stage::Over) {
-                *this.stage = (this.after)(held).map_or(Stage::Over, Stage::After);
+            let output = this.output.insert(ready!(this.body.as_mut().poll(poller)));
+            if let (Stage::Body(held), Some(after)) = (std::mem::replace(this.stage, Stage::Over), this.after.take()) {
+                *this.stage = after(held, output).map_or(Stage::Over, Stage::After);
             }
         }
         if let Stage::After(after) = this.stage {

@@ -21,7 +21,13 @@ use crate::invalidation;
 use crate::invalidation::Deferral;
 use crate::invalidation::Delivery;
 use crate::invalidation::Invalidation;
+use crate::key::KeyPart;
+use crate::key::KeyWriter;
 use crate::key::Name;
+use crate::key::Secret;
+use crate::key::SecretOf;
+use crate::key::Text;
+use crate::key::Unwritable;
 use crate::metrics::Stats;
 use crate::outcome::Outcome;
 use crate::policy::Unset;
@@ -96,10 +102,41 @@ fn default_core() -> Arc<Core> {
         Ok(cache) => cache.core().clone(),
         Err(error) => {
             tracing::error!(%error, "the environment does not say which cache to use, so there is none: every call loads");
-            let (host, settings) = (Arc::new(Threaded::default()), Settings::default());
+            // It stores nothing, so nothing of it can be read.
+            let settings = Settings { secret: Some(Secret::random()), ..Settings::default() };
+            let host = Arc::new(Threaded::default());
             Arc::new(Core::new(Arc::new(Off(error.to_string())), host, Default::default(), settings))
         }
     }
+}
+
+/// Writes `value` as it stands in a key, so that the full text of a key or a tag can be put together by hand.
+///
+/// A part that is hidden by [`hash_part`](crate::hash_part) is hashed with the secret of [`global`]; [`Cache::key_part`] takes that of another cache.
+/// A value that cannot be written, which [`json_part`](crate::json_part) knows, gives text that names no entry.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Cache, key_part};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// assert_eq!(key_part(&"ada@example.org"), "ada%40example.org");
+/// let _ = Cache::memory().invalidate(format!("mail:{}", key_part(&"ada@example.org"))).await;
+/// # });
+/// ```
+pub fn key_part(value: &dyn KeyPart) -> String {
+    part_of(value, SecretOf::Task(|| global().core().settings.secret.clone()))
+}
+
+fn part_of(value: &dyn KeyPart, secret: SecretOf<'_>) -> String {
+    let mut out = Text::new();
+    value.write(&mut KeyWriter::new(&mut out, secret));
+    if let Some(why) = Unwritable::find(&out) {
+        tracing::error!("{}; the text that was asked for names nothing", why.message());
+    }
+    // What is not ASCII stands for a part that could not be written, and is replaced by what no part holds.
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 impl Cache {
@@ -129,7 +166,7 @@ impl Cache {
         Builder::new().url(url).connect().await
     }
 
-    /// Connects to the store that the environment names: `CACHE_URL` as in [`connect`](Self::connect), and `CACHE_NAMESPACE`. Nothing set means `memory:`.
+    /// Connects to the store that the environment names: `CACHE_URL` as in [`connect`](Self::connect), `CACHE_NAMESPACE`, and `CACHE_SECRET` as in [`Builder::secret`]. Nothing set means `memory:`.
     ///
     /// # Errors
     ///
@@ -150,8 +187,13 @@ impl Cache {
         Invalidation::new(self.clone(), site)
     }
 
+    /// Writes `value` as it stands in the keys of this cache: as [`key_part`] does, with the secret of this cache.
+    pub fn key_part(&self, value: &dyn KeyPart) -> String {
+        part_of(value, SecretOf::Known(&self.core().settings.secret))
+    }
+
     /// Invalidates the entry of `key`, the full text of a key such as `user:7`. What came from arguments stands escaped in it: put such text together with
-    /// [`key_part`](crate::key_part).
+    /// [`key_part`].
     ///
     /// # Cancel safety
     ///
@@ -163,7 +205,7 @@ impl Cache {
     }
 
     /// Invalidates all entries that have one of `tags`, each the full text of a tag such as `users`. What came from arguments stands escaped in it: put such
-    /// text together with [`key_part`](crate::key_part).
+    /// text together with [`key_part`].
     ///
     /// # Cancel safety
     ///
@@ -212,7 +254,7 @@ impl Cache {
         let deferral = context.deferral.is_none().then(Arc::<Deferral>::default);
         context.deferral = context.deferral.or_else(|| deferral.clone());
         let begun = Box::pin(std::future::ready(deferral));
-        Around::new(begun, context.carry(future), |deferral| {
+        Around::new(begun, context.carry(future), |deferral: Option<Arc<Deferral>>, _: &F::Output| {
             deferral.map(|deferral| {
                 Box::pin(async move {
                     let _ = deferral.end().await;

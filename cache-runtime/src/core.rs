@@ -18,6 +18,7 @@ use crate::host::SharedHost;
 use crate::host::Task;
 use crate::journal::Journal;
 use crate::key::Name;
+use crate::key::Secret;
 use crate::lease::Right;
 use crate::local::Local;
 use crate::metrics::Metrics;
@@ -86,6 +87,8 @@ pub(crate) struct Settings {
     pub(crate) max_dependencies: usize,
     /// The largest encoded value that is stored, in bytes.
     pub(crate) max_entry: usize,
+    /// What hides parts of keys that are hashed.
+    pub(crate) secret: Option<Secret>,
     /// In which form values are written to a store outside of this process.
     pub(crate) packing: Packing,
     /// The largest encoded value that the in-process store keeps, if that is bounded in bytes: values are weighed then.
@@ -106,6 +109,7 @@ impl Default for Settings {
             jitter: 0.1,
             max_dependencies: 64,
             max_entry: 1 << 20,
+            secret: None,
             packing: Packing::default(),
             heaviest: None,
         }

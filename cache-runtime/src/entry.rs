@@ -23,9 +23,7 @@ pub use crate::entry::get_or_load::GetOrLoad;
 pub use crate::entry::handle::Handle;
 pub use crate::entry::keeping::Keeping;
 use crate::entry::parts::Parts;
-pub(crate) use crate::entry::parts::rendered_names;
 use crate::entry::said::Said;
-use crate::entry::said::Span;
 use crate::invalidation::Delivery;
 use crate::key::KeyPart;
 use crate::outcome::Cacheable;
@@ -121,10 +119,7 @@ impl<K: Outcome, T> Entry<K, T> {
             templates.placeholders(),
             parts.len()
         );
-        let said = &mut *self.parts.said;
-        let start = said.text.len();
-        templates.render(parts, &mut said.text);
-        said.options.tags = Some(Span { start, end: said.text.len() });
+        self.parts.render_tags(parts);
         self
     }
 

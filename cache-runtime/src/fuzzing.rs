@@ -8,7 +8,9 @@ use crate::envelope::Payload;
 use crate::envelope::Stored;
 use crate::envelope::Unreadable;
 use crate::key::KeyPart;
+use crate::key::KeyWriter;
 use crate::key::Name;
+use crate::key::SecretOf;
 use crate::key::Template;
 use crate::key::Text;
 
@@ -40,7 +42,7 @@ pub fn template(bytes: &[u8]) {
         let parts: Vec<String> = (0..template.placeholders()).map(part).collect();
         let parts: Vec<&dyn KeyPart> = parts.iter().map(|part| part as &dyn KeyPart).collect();
         let mut out = Text::new();
-        template.render(&parts, &mut out);
+        template.render(&parts, &mut KeyWriter::new(&mut out, SecretOf::Known(&None)));
         String::from_utf8_lossy(&out).into_owned()
     };
     let numbered = render(&|at| format!("part-{at}"));
@@ -67,7 +69,7 @@ fn read_plainly(text: &str) -> Option<String> {
             }
             '{' => {
                 out.push_str(&format!("part-{parts}"));
-                rest = after.split_once('}').filter(|_| separated)?.1;
+                rest = after.split_once('}').filter(|(inside, _)| separated && has_known_spec(inside))?.1;
                 parts += 1;
                 separated = false;
             }
@@ -80,6 +82,10 @@ fn read_plainly(text: &str) -> Option<String> {
         }
     }
     Some(out)
+}
+
+fn has_known_spec(placeholder: &str) -> bool {
+    placeholder.split_once(':').is_none_or(|(_, spec)| ["json", "hash", "display"].contains(&spec))
 }
 
 /// A URL is understood or refused, and never is a password of it shown or repeated: not by a builder, not by settings and not by an error.

@@ -7,10 +7,14 @@
 //! A body that is dropped or panics half-way may still commit a moment later. Nobody can say when, so what it marked is marked anew and left
 //! to expire.
 
+mod begun;
 mod deferral;
+mod ending;
 mod guard;
+mod names;
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,16 +26,25 @@ use crate::context::Context;
 use crate::core::Core;
 use crate::entry::Entries;
 use crate::entry::NamedEntries;
-use crate::entry::rendered_names;
-use crate::host::Task;
+use crate::invalidation::begun::Begun;
+use crate::invalidation::begun::Enlisted;
+use crate::invalidation::begun::How;
+use crate::invalidation::begun::Under;
 pub(crate) use crate::invalidation::deferral::Deferral;
-use crate::invalidation::deferral::Enlisted;
 pub(crate) use crate::invalidation::deferral::invalidate;
+pub use crate::invalidation::ending::Ending;
+pub use crate::invalidation::ending::ResultNames;
+pub use crate::invalidation::ending::Returning;
+pub use crate::invalidation::ending::Unasked;
 use crate::invalidation::guard::Guard;
+use crate::invalidation::names::rendered;
+use crate::invalidation::names::sorted_out;
 use crate::key::KeyPart;
+use crate::key::Secret;
 use crate::key::Text;
+use crate::key::Unwritable;
+use crate::outcome::Outcome;
 use crate::site::Site;
-use crate::site::Templates;
 use crate::store::Targets;
 
 /// How a mutation guards what it invalidates.
@@ -105,7 +118,13 @@ pub enum Delivery {
 /// # });
 /// ```
 #[must_use = "an invalidation does nothing until it is run or applied"]
-pub struct Invalidation {
+pub struct Invalidation<E = Unasked> {
+    said: Said,
+    ending: E,
+}
+
+/// What was said before the body.
+struct Said {
     cache: Cache,
     site: &'static Site,
     keys: Option<Text>,
@@ -114,33 +133,130 @@ pub struct Invalidation {
     mode: Mode,
     hold_off: Option<Duration>,
     in_transaction: bool,
+    /// Whether the result may say that nothing changed.
+    asks: bool,
 }
 
 impl Invalidation {
     pub(crate) fn new(cache: Cache, site: &'static Site) -> Self {
-        let (entries, mode) = (NamedEntries::default(), site.mutation_mode());
-        Self { cache, site, keys: None, tags: None, entries, mode, hold_off: None, in_transaction: false }
+        let said = Said {
+            cache,
+            site,
+            keys: None,
+            tags: None,
+            entries: NamedEntries::default(),
+            mode: site.mutation_mode(),
+            hold_off: None,
+            in_transaction: false,
+            asks: false,
+        };
+        Self { said, ending: Unasked }
     }
 
-    /// Fills the placeholders of the site's keys, all of them in order.
+    /// Says what the body returns, so that it can be asked: for [names](Invalidation::result), and [whether it changed anything](Invalidation::when).
+    ///
+    /// Asked is the value of a success: of a `Result` what is in `Ok`, of an `Option` what is in `Some`, of a `Result<Option<_>, _>` what is in both, and any other type itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, Mode, Site, returns};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// static MOVE: Site = Site::invalidates("shop", "relocate").keys(&["user:{id}", "city:{result.city}"]);
+    ///
+    /// struct Moved {
+    ///     city: u32,
+    ///     changed: bool,
+    /// }
+    ///
+    /// let relocate = Cache::memory()
+    ///     .invalidation(&MOVE)
+    ///     .keys(&[&7])
+    ///     .mode(Mode::After)
+    ///     .returning(returns::<std::io::Result<Moved>>().kind())
+    ///     .result(|moved, names| names.keys(&[&moved.city]))
+    ///     .when(|moved| moved.changed);
+    /// relocate.run(async { Ok(Moved { city: 3, changed: true }) }).await?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn returning<K: Outcome>(self, kind: K) -> Invalidation<Returning<K>> {
+        let _ = kind;
+        Invalidation { said: self.said, ending: Returning { names: Unasked, when: Unasked, kind: PhantomData } }
+    }
+
+    /// Invalidates at once, with no body to wait for; inside of [`Cache::defer_invalidations`], at the end of that.
+    ///
+    /// # Panics
+    ///
+    /// When a key or a tag of the site needs a result.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was not confirmed by then is delivered beside the caller.
+    pub async fn apply(self) -> Delivery {
+        let (targets, names, unnamed) = self.said.names();
+        assert!(!names.are_needed(), "the keys or tags name a result, which only `run` has");
+        let mut delivery = if unnamed { Delivery::Deferred } else { Delivery::Applied };
+        for (cache, targets) in targets {
+            if invalidate(cache.core(), self.said.site, targets).await == Delivery::Deferred {
+                delivery = Delivery::Deferred;
+            }
+        }
+        delivery
+    }
+}
+
+impl<K: Outcome, N, W> Invalidation<Returning<K, N, W>> {
+    /// Names what is read from the result: fills the placeholders of the site's keys and tags that are `{result}` or a field of it.
+    ///
+    /// They are invalidated after the body and never guarded, whatever the mode. Without a value of a success they are left out, and all else is invalidated.
+    ///
+    /// # Panics
+    ///
+    /// The body's future panics at its end, having run the body, when the closure does not fill all of them; what needs no result is invalidated.
+    pub fn result<F>(self, names: F) -> Invalidation<Returning<K, F, W>>
+    where
+        F: FnOnce(&K::Value, ResultNames) -> ResultNames,
+    {
+        let Returning { when, kind, .. } = self.ending;
+        Invalidation { said: self.said, ending: Returning { names, when, kind } }
+    }
+
+    /// Invalidates only if the value says so. Where there is none, because the body failed, returned `None`, panicked or was dropped, everything is invalidated.
+    ///
+    /// Only in [`Mode::After`]: in the other modes everything is invalidated before there is a value.
+    pub fn when<F>(mut self, when: F) -> Invalidation<Returning<K, N, F>>
+    where
+        F: FnOnce(&K::Value) -> bool,
+    {
+        self.said.asks = true;
+        let Returning { names, kind, .. } = self.ending;
+        Invalidation { said: self.said, ending: Returning { names, when, kind } }
+    }
+}
+
+impl<E> Invalidation<E> {
+    /// Fills the placeholders of the site's keys, all of them in order but those of the result.
     ///
     /// # Panics
     ///
     /// When there are not as many parts as placeholders.
     #[track_caller]
     pub fn keys(mut self, parts: &[&dyn KeyPart]) -> Self {
-        self.keys = Some(rendered(self.site.key_templates(), parts));
+        self.said.keys = Some(rendered(self.said.site.key_templates(), parts, self.said.secret()));
         self
     }
 
-    /// Fills the placeholders of the site's tags, all of them in order.
+    /// Fills the placeholders of the site's tags, all of them in order but those of the result.
     ///
     /// # Panics
     ///
     /// When there are not as many parts as placeholders.
     #[track_caller]
     pub fn tags(mut self, parts: &[&dyn KeyPart]) -> Self {
-        self.tags = Some(rendered(self.site.tag_templates(), parts));
+        self.said.tags = Some(rendered(self.said.site.tag_templates(), parts, self.said.secret()));
         self
     }
 
@@ -166,19 +282,19 @@ impl Invalidation {
     /// # }
     /// ```
     pub fn entries(mut self, entries: &[&dyn Entries]) -> Self {
-        entries.iter().for_each(|entries| entries.collect(&mut self.entries));
+        entries.iter().for_each(|entries| entries.collect(&mut self.said.entries));
         self
     }
 
     /// How what is invalidated is guarded meanwhile. Defaults to the [site's](Site::mode).
     pub fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
+        self.said.mode = mode;
         self
     }
 
-    /// The longest the mutation stays guarded. Defaults to what the cache was built with, which defaults to 60 seconds.
+    /// The longest the mutation stays guarded; in [`Mode::After`] it is not. Defaults to what the cache was built with, which defaults to 60 seconds.
     pub fn hold_off(mut self, hold_off: Duration) -> Self {
-        self.hold_off = Some(hold_off);
+        self.said.hold_off = Some(hold_off);
         self
     }
 
@@ -187,7 +303,7 @@ impl Invalidation {
     /// Inside of [`Cache::defer_invalidations`] the invalidation waits for the end of that. Elsewhere nobody can say when the commit comes: the marks are left
     /// to expire by themselves, some seconds later, and an event says so.
     pub fn in_transaction(mut self) -> Self {
-        self.in_transaction = true;
+        self.said.in_transaction = true;
         self
     }
 
@@ -199,58 +315,78 @@ impl Invalidation {
     ///
     /// Only those of `body`. It runs whether the store can be told or not.
     ///
+    /// # Panics
+    ///
+    /// When [`when`](Invalidation::when) is asked in another mode than [`Mode::After`], or when not all placeholders were filled.
+    ///
     /// # Cancel safety
     ///
     /// A body dropped half-way may still commit a moment later, so what it changes stays marked for some seconds.
-    pub fn run<F: Future>(self, body: F) -> impl Future<Output = F::Output> {
-        let span = tracing::debug_span!("cache_mutation", module = self.site.module(), function = self.site.function());
-        Around::new(Box::pin(self.begin().instrument(span)), body, Begun::end_all)
+    #[track_caller]
+    pub fn run<F: Future>(self, body: F) -> impl Future<Output = F::Output>
+    where
+        E: Ending<F::Output>,
+    {
+        let Self { said, ending } = self;
+        assert!(
+            !said.asks || said.mode == Mode::After,
+            "`when` asks the result, which comes too late in a mode that guards"
+        );
+        let span = tracing::debug_span!("cache_mutation", module = said.site.module(), function = said.site.function());
+        let end = |begun: Begun, output: &F::Output| begun.end(ending, output);
+        Around::new(Box::pin(said.begin(E::READS_NAMES).instrument(span)), body, end)
     }
+}
 
-    async fn begin(self) -> Vec<Begun> {
-        let mut begun = Vec::with_capacity(1);
-        for (cache, targets) in self.targets() {
-            begun.push(self.begin_one(cache.core(), targets).await);
+impl Said {
+    async fn begin(self, reads_names: bool) -> Begun {
+        let (targets, names, _) = self.names();
+        assert!(reads_names || !names.are_needed(), "the keys or tags name the result; say `.returning(…).result(…)`");
+        let mut under = Vec::with_capacity(1);
+        for (cache, targets) in targets {
+            under.push(self.begin_one(&cache, targets).await);
         }
-        begun
+        Begun { under, names }
     }
 
-    async fn begin_one(&self, core: &Arc<Core>, targets: Targets) -> Begun {
+    async fn begin_one(&self, cache: &Cache, targets: Targets) -> Under {
         if let Some(deferral) = Context::current().deferral {
-            let how = (self.mode, self.hold_off);
-            if deferral.enlist(core, self.site, targets.clone(), how).await {
-                return Begun::Enlisted(Enlisted { deferral, core: core.clone(), site: self.site, targets });
+            let how = How { mode: self.mode, hold_off: self.hold_off, asks: self.asks };
+            if let Some(enlisted) = Enlisted::begin(deferral, cache, self.site, targets.clone(), how).await {
+                return Under::Transaction(enlisted);
             }
         }
-        let guard = Guard::new(core, self.site);
+        let guard = Guard::new(cache.core(), self.site);
         guard.add(targets, self.mode, self.hold_off).await;
-        if self.in_transaction { Begun::Uncommitted(guard) } else { Begun::Guarded(guard) }
+        if self.in_transaction { Under::Uncommitted(guard) } else { Under::Guard(guard) }
     }
 
-    /// Invalidates at once, with no body to wait for; inside of [`Cache::defer_invalidations`], at the end of that.
-    ///
-    /// # Cancel safety
-    ///
-    /// What was not confirmed by then is delivered beside the caller.
-    pub async fn apply(self) -> Delivery {
-        let mut delivery = Delivery::Applied;
-        for (cache, targets) in self.targets() {
-            if invalidate(cache.core(), self.site, targets).await == Delivery::Deferred {
-                delivery = Delivery::Deferred;
-            }
+    fn secret(&self) -> &Option<Secret> {
+        &self.cache.core().settings.secret
+    }
+
+    /// What is known before the body, in which cache; what the result fills, which is of the first of them; and whether a part could not be written, which is then reported.
+    #[track_caller]
+    fn names(&self) -> (Vec<(Cache, Targets)>, ResultNames, bool) {
+        let fixed =
+            |given: &Option<Text>, templates| given.clone().unwrap_or_else(|| rendered(templates, &[], self.secret()));
+        let keys = fixed(&self.keys, self.site.key_templates());
+        let tags = fixed(&self.tags, self.site.tag_templates());
+        let unwritable = Unwritable::find(&keys).or_else(|| Unwritable::find(&tags));
+        if let Some(why) = unwritable {
+            report(self.cache.core(), self.site, why);
         }
-        delivery
+        let ((keys, half_keys), (tags, half_tags)) = (sorted_out(&keys), sorted_out(&tags));
+        let names = ResultNames::new(half_keys, half_tags, self.secret().clone());
+        let mut all = self.with_entries(Targets { keys, tags });
+        all.retain(|(_, targets)| !targets.is_empty() || names.are_needed());
+        (all, names, unwritable.is_some() || self.entries.unnamed)
     }
 
     /// What to invalidate in which cache, its own first.
-    #[track_caller]
-    fn targets(&self) -> Vec<(Cache, Targets)> {
-        let own = Targets {
-            keys: rendered_names(self.site.key_templates(), self.keys.as_deref()),
-            tags: rendered_names(self.site.tag_templates(), self.tags.as_deref()),
-        };
+    fn with_entries(&self, own: Targets) -> Vec<(Cache, Targets)> {
         let mut all = vec![(self.cache.clone(), own)];
-        for (cache, name) in &self.entries.0 {
+        for (cache, name) in &self.entries.entries {
             let at = all.iter().position(|(known, _)| Arc::ptr_eq(known.core(), cache.core()));
             let at = at.unwrap_or_else(|| {
                 all.push((cache.clone(), Targets::default()));
@@ -260,69 +396,21 @@ impl Invalidation {
                 all[at].1.keys.push(name.clone());
             }
         }
-        all.retain(|(_, targets)| !targets.is_empty());
         all
     }
 }
 
-/// How a mutation was begun.
-enum Begun {
-    /// The transaction it is a part of invalidates at its end.
-    Enlisted(Enlisted),
-    Guarded(Guard),
-    /// It is a part of a transaction that nobody told us of.
-    Uncommitted(Guard),
+/// Counts and says that something cannot be invalidated, because a part of its name could not be written.
+fn report(core: &Core, site: &'static Site, why: Unwritable) {
+    core.metrics.of(site).unnamed.add();
+    site.report(why);
 }
 
-impl Begun {
-    /// Ends all of them, also if one takes long: each has the store's deadline for itself.
-    fn end_all(all: Vec<Self>) -> Option<Task> {
-        let mut ends: Vec<Task> = all.into_iter().filter_map(Self::end).collect();
-        match ends.len() {
-            0 | 1 => ends.pop(),
-            _ => Some(Box::pin(async move {
-                for end in ends {
-                    end.await;
-                }
-            })),
-        }
-    }
-
-    fn end(self) -> Option<Task> {
-        match self {
-            // Dropping it sees to a transaction that has ended too early.
-            Self::Enlisted(enlisted) => {
-                drop(enlisted);
-                None
-            }
-            Self::Guarded(guard) => Some(Box::pin(async move {
-                let _ = guard.clear().await;
-            })),
-            Self::Uncommitted(guard) => {
-                tracing::warn!(
-                    function = guard.site.function(),
-                    "a mutation inside of a transaction has returned before the commit; run it inside of `defer_invalidations`"
-                );
-                None
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Invalidation {
+impl<E> fmt::Debug for Invalidation<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Invalidation")
-            .field("function", &self.site.function())
-            .field("mode", &self.mode)
+            .field("function", &self.said.site.function())
+            .field("mode", &self.said.mode)
             .finish_non_exhaustive()
     }
-}
-
-#[track_caller]
-fn rendered(templates: &Templates, parts: &[&dyn KeyPart]) -> Text {
-    let takes = templates.placeholders();
-    assert!(takes == parts.len(), "the templates take {takes} parts, not {}", parts.len());
-    let mut out = Text::new();
-    templates.render(parts, &mut out);
-    out
 }

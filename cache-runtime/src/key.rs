@@ -7,20 +7,29 @@
 //! - A name is its text: the literal `user:7` and `user:{id}` with 7 are one name.
 //! - A [`Name`] is what a store sees: the text itself where it is plain and at most [`Name::LONGEST`] bytes, and a hash of it where not.
 
+mod json;
 mod name;
 mod part;
+mod secret;
 mod shape;
+mod spec;
 mod template;
 mod text;
+mod writer;
 
 pub(crate) use name::HASHED;
 pub(crate) use name::Name;
 pub(crate) use name::Written;
 pub use part::KeyPart;
-pub use part::KeyWriter;
 pub use part::TypeKey;
-pub use part::key_part;
 pub use part::type_key;
+pub(crate) use secret::Secret;
 pub(crate) use shape::Shape;
+pub use spec::display_part;
+pub use spec::hash_part;
+pub use spec::json_part;
 pub(crate) use template::Template;
 pub(crate) use text::Text;
+pub use writer::KeyWriter;
+pub(crate) use writer::SecretOf;
+pub(crate) use writer::Unwritable;

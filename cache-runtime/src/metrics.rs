@@ -81,6 +81,8 @@ counters! {
     /// Values that were not stored because they could not be encoded, or are too large: for [`max_entry`](crate::Builder::max_entry), or for an in-process store that is
     /// [bounded in bytes](crate::Capacity::Bytes).
     unstorable
+    /// Calls and invalidations that passed by the cache, because a part of their key or of a tag could not be written.
+    unnamed
     /// Entries that could not be read: of another format, cut short, damaged, of another key or another type, in a codec or a compression that this build does not have, or longer than they may
     /// be when decompressed.
     unreadable

@@ -15,9 +15,11 @@ use once_cell::sync::Lazy;
 use crate::catalog::Link;
 use crate::key::KeyPart;
 use crate::key::KeyWriter;
+use crate::key::SecretOf;
 use crate::key::Template;
 use crate::key::Text;
 use crate::key::TypeKey;
+use crate::key::Unwritable;
 use crate::site::facts::Facts;
 pub use crate::site::facts::Role;
 
@@ -52,6 +54,8 @@ pub struct Site {
     claimed: AtomicUsize,
     /// Whether another site has the same name.
     clashes: AtomicBool,
+    /// Whether it was said that a part could not be written.
+    unwritable: AtomicBool,
 }
 
 /// Up to [`Templates::MOST`] checked templates.
@@ -67,7 +71,7 @@ impl Templates {
 
     const NONE: Self = Self { list: [None; Self::MOST], dynamic: false };
 
-    const fn new(texts: &[&'static str]) -> Self {
+    pub(crate) const fn new(texts: &[&'static str]) -> Self {
         assert!(
             texts.len() <= Self::MOST,
             "more than 16 keys or tags in one attribute; repeat the attribute, or use broader tags"
@@ -93,11 +97,11 @@ impl Templates {
     }
 
     /// Writes them to `out`, a NUL after each, with `parts` dealt to their placeholders in order.
-    pub(crate) fn render(&self, mut parts: &[&dyn KeyPart], out: &mut Text) {
+    pub(crate) fn render(&self, mut parts: &[&dyn KeyPart], out: &mut KeyWriter<'_>) {
         for template in self.iter() {
             let (mine, rest) = parts.split_at(template.placeholders().min(parts.len()));
             template.render(mine, out);
-            out.push(0);
+            out.verbatim(&[0]);
             parts = rest;
         }
     }
@@ -129,7 +133,7 @@ impl Site {
         self.keys(&[template])
     }
 
-    /// The templates of the keys that a mutator invalidates.
+    /// The templates of the keys that a mutator invalidates. A placeholder `{result}`, or `{result.id}` for a field, is filled from what the mutator returns.
     #[must_use]
     pub const fn keys(mut self, templates: &[&'static str]) -> Self {
         self.keys = Templates::new(templates);
@@ -210,14 +214,14 @@ impl Site {
             out.extend_from_slice(name.as_bytes());
             if let Some(of) = of {
                 out.extend_from_slice(b"::");
-                KeyPart::write(&TypeKey::of(of), &mut KeyWriter::new(out));
+                KeyPart::write(&TypeKey::of(of), &mut KeyWriter::new(out, SecretOf::Known(&None)));
             }
             return;
         }
         out.extend_from_slice(self.module.as_bytes());
         out.extend_from_slice(b"::");
         if let Some(of) = of {
-            KeyPart::write(&TypeKey::of(of), &mut KeyWriter::new(out));
+            KeyPart::write(&TypeKey::of(of), &mut KeyWriter::new(out, SecretOf::Known(&None)));
             out.extend_from_slice(b"::");
         }
         out.extend_from_slice(self.function.as_bytes());
@@ -271,6 +275,15 @@ impl Site {
         self.claimed.store(place, Ordering::Release);
     }
 
+    /// Says, once, that a part could not be written.
+    #[cold]
+    pub(crate) fn report(&self, why: Unwritable) {
+        if !self.unwritable.swap(true, Ordering::Relaxed) {
+            let (function, file, line) = (self.function, self.file(), self.line());
+            tracing::error!(function, file, line, "{}; such calls pass by the cache", why.message());
+        }
+    }
+
     #[track_caller]
     const fn new(module: &'static str, function: &'static str, role: Role) -> Self {
         Self {
@@ -286,6 +299,7 @@ impl Site {
             index: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
             clashes: AtomicBool::new(false),
+            unwritable: AtomicBool::new(false),
         }
     }
 }

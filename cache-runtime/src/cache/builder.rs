@@ -18,6 +18,7 @@ use crate::error::Kind;
 #[cfg(any(feature = "redis", feature = "test-util"))]
 use crate::host::SharedHost;
 use crate::host::Threaded;
+use crate::key::Secret;
 use crate::local::Capacity;
 use crate::local::Local;
 use crate::policy::LONGEST;
@@ -54,6 +55,7 @@ use crate::testing::Outside;
 pub struct Builder {
     url: String,
     namespace: Option<String>,
+    secret: Option<Vec<u8>>,
     capacity: Option<Capacity>,
     codec: Option<Codec>,
     clock: Clock,
@@ -68,6 +70,7 @@ impl Builder {
         Self {
             url: "memory:".to_owned(),
             namespace: None,
+            secret: None,
             capacity: None,
             codec: None,
             clock: Clock::default(),
@@ -84,6 +87,7 @@ impl Builder {
             builder.url = url;
         }
         builder.namespace = variable("CACHE_NAMESPACE")?;
+        builder.secret = variable("CACHE_SECRET")?.map(String::into_bytes);
         Ok(builder)
     }
 
@@ -97,6 +101,13 @@ impl Builder {
     /// `cache`. The in-process store is nobody else's and has none.
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// What hides the parts of keys that are written as `{value:hash}`: at least 16 bytes that nobody can guess, the same in all processes that share a store. See
+    /// [`hash_part`](crate::hash_part). Defaults to none; the in-process store then makes one up.
+    pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.secret = Some(secret.as_ref().to_vec());
         self
     }
 
@@ -240,6 +251,7 @@ impl Builder {
     pub(super) fn build_in_memory(mut self) -> Core {
         self.settings.packing.codec = self.codec.unwrap_or(self.settings.packing.codec);
         let capacity = self.capacity.unwrap_or_default();
+        self.settings.secret.get_or_insert_with(Secret::random);
         let local = Arc::new(Local::new(capacity, self.clock.clone()));
         self.settings.heaviest = local.heaviest();
         #[cfg(feature = "test-util")]
@@ -307,6 +319,12 @@ impl Builder {
 
     fn check(&mut self) -> Result<(), Error> {
         let settings = &mut self.settings;
+        if let Some(secret) = &self.secret {
+            if secret.len() < Secret::SHORTEST {
+                return Err(Kind::Setting("a secret of less than 16 bytes, which can be guessed").into());
+            }
+            settings.secret = Some(Secret::new(secret));
+        }
         let waits = [
             settings.op_timeout,
             settings.connect_timeout,
@@ -343,7 +361,7 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL may hold a password.
+        // The URL may hold a password, and the secret is one.
         f.debug_struct("Builder")
             .field("namespace", &self.namespace)
             .field("capacity", &self.capacity)

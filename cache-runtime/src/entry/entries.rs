@@ -30,11 +30,18 @@ pub trait Entries: sealed::Sealed {
 /// Entries by cache and name.
 #[derive(Debug, Default)]
 #[doc(hidden)]
-pub struct NamedEntries(pub(crate) Vec<(Cache, Name)>);
+pub struct NamedEntries {
+    pub(crate) entries: Vec<(Cache, Name)>,
+    /// Whether the key of one could not be written.
+    pub(crate) unnamed: bool,
+}
 
 impl<R> Entries for Handle<R> {
     fn collect(&self, named: &mut NamedEntries) {
-        named.0.push(self.named());
+        match self.named() {
+            Some(entry) => named.entries.push(entry),
+            None => named.unnamed = true,
+        }
     }
 }
 

@@ -172,8 +172,8 @@ impl<R> Handle<R> {
         Entry { parts: self.parts, ttl: self.keeping, kind: PhantomData }
     }
 
-    pub(super) fn named(&self) -> (Cache, Name) {
-        (self.parts.cache.clone(), self.parts.name())
+    pub(super) fn named(&self) -> Option<(Cache, Name)> {
+        self.parts.name().map(|name| (self.parts.cache.clone(), name))
     }
 }
 

@@ -17,7 +17,9 @@ use crate::invalidation::Delivery;
 use crate::key::KeyPart;
 use crate::key::KeyWriter;
 use crate::key::Name;
+use crate::key::SecretOf;
 use crate::key::Text;
+use crate::key::Unwritable;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
 use crate::outcome::Split;
@@ -42,6 +44,7 @@ pub(super) struct Parts {
 impl Parts {
     #[track_caller]
     pub(super) fn render_key(&mut self, parts: &[&dyn KeyPart]) {
+        let secret = SecretOf::Known(&self.cache.core().settings.secret);
         let said = &mut *self.said;
         let start = said.text.len();
         match self.site.key_template() {
@@ -53,17 +56,27 @@ impl Parts {
                     template.as_str(),
                     parts.len()
                 );
-                template.render(parts, &mut said.text);
+                template.render(parts, &mut KeyWriter::new(&mut said.text, secret));
             }
             None => {
                 self.site.write_name(said.options.of, &mut said.text);
+                let out = &mut KeyWriter::new(&mut said.text, secret);
                 for part in parts {
-                    said.text.push(b':');
-                    part.write(&mut KeyWriter::new(&mut said.text));
+                    out.verbatim(b":");
+                    part.write(out);
                 }
             }
         }
         said.options.key = Some(Span { start, end: said.text.len() });
+    }
+
+    #[inline]
+    pub(super) fn render_tags(&mut self, parts: &[&dyn KeyPart]) {
+        let secret = SecretOf::Known(&self.cache.core().settings.secret);
+        let said = &mut *self.said;
+        let start = said.text.len();
+        self.site.tag_templates().render(parts, &mut KeyWriter::new(&mut said.text, secret));
+        said.options.tags = Some(Span { start, end: said.text.len() });
     }
 
     /// What a stored entry says, decoded, in this process and of this very call's site and tags: all that a hit usually needs.
@@ -122,7 +135,7 @@ impl Parts {
         match self.site.key_template() {
             Some(template) => {
                 assert!(template.placeholders() == 0, "the key `{}` was not given its parts", template.as_str());
-                template.render(&[], &mut key);
+                template.render(&[], &mut KeyWriter::new(&mut key, SecretOf::Known(&None)));
             }
             None => self.site.write_name(self.said.options.of, &mut key),
         }
@@ -194,7 +207,17 @@ impl Parts {
 
     /// Whether something may be looked for and stored here at all.
     pub(super) fn takes_part(&self) -> bool {
-        !self.said.options.unused && self.owns_its_name()
+        !self.said.options.unused && self.owns_its_name() && !self.is_unwritable(&self.said.text)
+    }
+
+    /// Whether a part in `text` could not be written, which is then reported.
+    fn is_unwritable(&self, text: &[u8]) -> bool {
+        let unwritable = Unwritable::find(text);
+        if let Some(why) = unwritable {
+            self.cache.core().metrics.of(self.site).unnamed.add();
+            self.site.report(why);
+        }
+        unwritable.is_some()
     }
 
     fn owns_its_name(&self) -> bool {
@@ -228,22 +251,25 @@ impl Parts {
     }
 
     pub(super) async fn invalidate(&self) -> Delivery {
-        let targets = Targets { keys: vec![self.name()], tags: Vec::new() };
+        let Some(name) = self.name() else { return Delivery::Deferred };
+        let targets = Targets { keys: vec![name], tags: Vec::new() };
         invalidation::invalidate(self.cache.core(), self.site, targets).await
     }
 
-    pub(super) fn name(&self) -> Name {
-        Name::new(&self.full_key())
+    /// The name of the entry, if its key could be written.
+    pub(super) fn name(&self) -> Option<Name> {
+        let key = self.full_key();
+        (!self.is_unwritable(&key)).then(|| Name::new(&key))
     }
 }
 
 /// The names of `templates`, in order and each once: as they were rendered with their parts, or without any where they take none.
 #[track_caller]
-pub(crate) fn rendered_names(templates: &Templates, rendered: Option<&[u8]>) -> Vec<Name> {
+fn rendered_names(templates: &Templates, rendered: Option<&[u8]>) -> Vec<Name> {
     assert!(rendered.is_some() || !templates.are_dynamic(), "the keys or tags were not given their parts");
     let mut fixed = Text::new();
     let text = rendered.unwrap_or_else(|| {
-        templates.render(&[], &mut fixed);
+        templates.render(&[], &mut KeyWriter::new(&mut fixed, SecretOf::Known(&None)));
         &fixed
     });
     // There is a NUL after each of them.

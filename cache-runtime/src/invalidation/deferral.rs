@@ -10,7 +10,6 @@ use crate::core::lock;
 use crate::invalidation::Delivery;
 use crate::invalidation::Mode;
 use crate::invalidation::guard::Guard;
-use crate::invalidation::guard::clear_twice;
 use crate::invalidation::guard::deliver;
 use crate::site::Site;
 use crate::store::Targets;
@@ -35,20 +34,27 @@ impl Deferral {
         targets: Targets,
         how: (Mode, Option<Duration>),
     ) -> bool {
-        let guard = {
-            let mut deferred = lock(&self.0);
-            if deferred.ended {
-                return false;
-            }
-            let known = deferred.guards.iter().find(|guard| Arc::ptr_eq(&guard.core, core)).cloned();
-            known.unwrap_or_else(|| {
-                let guard = Arc::new(Guard::new(core, site));
-                deferred.guards.push(guard.clone());
-                guard
-            })
-        };
+        let Some(guard) = self.guard(core, site) else { return false };
         guard.add(targets, how.0, how.1).await;
         true
+    }
+
+    /// The transaction's guard for one cache, or `None` if the transaction has ended already.
+    pub(super) fn guard(&self, core: &Arc<Core>, site: &'static Site) -> Option<Arc<Guard>> {
+        let mut deferred = lock(&self.0);
+        if deferred.ended {
+            return None;
+        }
+        let known = deferred.guards.iter().find(|guard| Arc::ptr_eq(&guard.core, core)).cloned();
+        Some(known.unwrap_or_else(|| {
+            let guard = Arc::new(Guard::new(core, site));
+            deferred.guards.push(guard.clone());
+            guard
+        }))
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.0).ended
     }
 
     /// Whether one of these is to be invalidated at the end.
@@ -70,23 +76,6 @@ impl Deferral {
             }
         }
         delivery
-    }
-}
-
-/// A mutation that a transaction will invalidate, if it has not ended before the mutation has.
-pub(super) struct Enlisted {
-    pub(super) deferral: Arc<Deferral>,
-    pub(super) core: Arc<Core>,
-    pub(super) site: &'static Site,
-    pub(super) targets: Targets,
-}
-
-impl Drop for Enlisted {
-    fn drop(&mut self) {
-        if lock(&self.deferral.0).ended {
-            let targets = std::mem::take(&mut self.targets);
-            self.core.finish(Box::pin(clear_twice(self.core.clone(), self.site, targets)));
-        }
     }
 }
 

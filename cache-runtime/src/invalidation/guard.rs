@@ -39,8 +39,18 @@ struct Held {
     marked: Targets,
     /// To be invalidated only afterwards.
     unmarked: Targets,
+    /// The same, of mutations that may yet say that nothing changed.
+    doubtful: Vec<Arc<Targets>>,
     strict: bool,
     until: Option<Moment>,
+}
+
+impl Held {
+    fn unmarked(&self) -> Targets {
+        let mut targets = self.unmarked.clone();
+        self.doubtful.iter().for_each(|doubtful| extend(&mut targets, Targets::clone(doubtful)));
+        targets
+    }
 }
 
 impl Guard {
@@ -59,8 +69,7 @@ impl Guard {
     /// Takes `targets` under guard.
     pub(crate) async fn add(&self, targets: Targets, mode: Mode, hold_off: Option<Duration>) {
         if mode == Mode::After {
-            extend(&mut lock(&self.held).unmarked, targets);
-            return;
+            return self.add_unmarked(targets);
         }
         let hold_off = hold_off.unwrap_or(self.core.settings.hold_off);
         let strict = {
@@ -77,12 +86,35 @@ impl Guard {
         }
     }
 
+    /// Takes `targets` to be invalidated afterwards.
+    pub(super) fn add_unmarked(&self, targets: Targets) {
+        extend(&mut lock(&self.held).unmarked, targets);
+    }
+
+    /// The same, unless they are withdrawn before.
+    pub(super) fn add_doubtful(&self, targets: Arc<Targets>) {
+        lock(&self.held).doubtful.push(targets);
+    }
+
+    /// Takes back what [`add_doubtful`](Self::add_doubtful) was given.
+    pub(super) fn withdraw(&self, targets: &Arc<Targets>) {
+        lock(&self.held).doubtful.retain(|doubtful| !Arc::ptr_eq(doubtful, targets));
+    }
+
+    /// Ends without invalidating anything, where nothing was marked.
+    pub(super) fn dismiss(mut self) {
+        *self.cleared.get_mut() = true;
+    }
+
     /// Whether one of these is under guard.
     pub(super) fn covers(&self, registers: &[Register]) -> bool {
         let held = lock(&self.held);
-        registers.iter().any(|register| match register {
-            Register::Key(key) => held.marked.keys.contains(key) || held.unmarked.keys.contains(key),
-            Register::Tag(tag) => held.marked.tags.contains(tag) || held.unmarked.tags.contains(tag),
+        let mut all = [&held.marked, &held.unmarked].into_iter().chain(held.doubtful.iter().map(|targets| &**targets));
+        all.any(|targets| {
+            registers.iter().any(|register| match register {
+                Register::Key(key) => targets.keys.contains(key),
+                Register::Tag(tag) => targets.tags.contains(tag),
+            })
         })
     }
 
@@ -92,7 +124,7 @@ impl Guard {
         let (targets, outlived) = {
             let held = lock(&self.held);
             let mut targets = held.marked.clone();
-            extend(&mut targets, held.unmarked.clone());
+            extend(&mut targets, held.unmarked());
             (targets, held.until.is_some_and(|until| until < self.core.clock.now()))
         };
         if outlived {
@@ -121,6 +153,7 @@ impl Drop for Guard {
             return;
         }
         let held = std::mem::take(&mut *lock(&self.held));
+        let unmarked = held.unmarked();
         let (core, site, id) = (self.core.clone(), self.site, self.id);
         if !held.marked.is_empty() {
             let mark = Mark { id, life: core.settings.guard, strict: held.strict, renew: false };
@@ -131,8 +164,8 @@ impl Drop for Guard {
                 }
             }));
         }
-        if !held.unmarked.is_empty() {
-            self.core.finish(Box::pin(clear_twice(core, site, held.unmarked)));
+        if !unmarked.is_empty() {
+            self.core.finish(Box::pin(clear_twice(core, site, unmarked)));
         }
     }
 }

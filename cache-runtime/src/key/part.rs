@@ -1,14 +1,14 @@
 //! What may stand in a key, and how it is written.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::key::Text;
+use crate::key::KeyWriter;
 
 /// A value that tells one call from another in a key or a tag.
 ///
@@ -22,127 +22,41 @@ use crate::key::Text;
 /// # Examples
 ///
 /// ```
-/// use cache_runtime::{KeyPart, KeyWriter};
+/// use cache_runtime::{KeyPart, key_part};
 ///
-/// #[derive(Clone, Copy)]
+/// #[derive(KeyPart)]
 /// struct UserId(u64);
 ///
-/// impl KeyPart for UserId {
+/// assert_eq!(key_part(&UserId(7)), "7");
+/// ```
+///
+/// By hand, where only a part of a type counts:
+///
+/// ```
+/// use cache_runtime::{KeyPart, KeyWriter};
+///
+/// struct Session {
+///     user: u64,
+///     seen: std::time::Instant,
+/// }
+///
+/// impl KeyPart for Session {
 ///     fn write(&self, out: &mut KeyWriter<'_>) {
-///         self.0.write(out);
+///         self.user.write(out);
 ///     }
 /// }
-/// # let _ = UserId(7);
+/// # let _ = |session: Session| session.seen;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a key",
     label = "not a `KeyPart`",
-    note = "implement `cache_runtime::KeyPart` for it if it is yours; or keep what counts of it, as in `{{value.id}}` with `skip(value)`; or leave it out with `skip(value)`. A type of another crate goes into one of yours, and a float becomes a whole number, such as cents"
+    note = "if it is yours, write `#[derive(cache_runtime::KeyPart)]` on it",
+    note = "if it prints each value differently, write `{{value:display}}`; if it serializes, `{{value:json}}`",
+    note = "if only a part of it counts, name that and say `skip(value)`, as in `{{value.id}}`; if nothing does, say `skip(value)`"
 )]
 pub trait KeyPart {
     /// Writes this value.
     fn write(&self, out: &mut KeyWriter<'_>);
-}
-
-/// Where a [`KeyPart`] writes itself.
-///
-/// Whatever text is given, only letters, digits, `-`, `.`, `_`, `~` and percent escapes reach the key.
-///
-/// # Examples
-///
-/// A type of two fields writes them as a tuple, so that they cannot run into each other:
-///
-/// ```
-/// use cache_runtime::{KeyPart, KeyWriter};
-///
-/// struct Page {
-///     number: u32,
-///     size: u32,
-/// }
-///
-/// impl KeyPart for Page {
-///     fn write(&self, out: &mut KeyWriter<'_>) {
-///         (self.number, self.size).write(out);
-///     }
-/// }
-/// # let _ = Page { number: 1, size: 2 };
-/// ```
-pub struct KeyWriter<'a> {
-    out: &'a mut Text,
-}
-
-/// Structure is written as escapes of characters that are never escaped as text, so no text can imitate it.
-const NONE: &[u8] = b"%7E";
-const OPEN: &[u8] = b"%5F";
-const END_OF_ITEM: &[u8] = b"%2E";
-const CLOSE: &[u8] = b"%2D";
-
-impl<'a> KeyWriter<'a> {
-    pub(crate) fn new(out: &'a mut Text) -> Self {
-        Self { out }
-    }
-
-    /// Writes `text`, with everything but letters, digits, `-`, `.`, `_` and `~` escaped.
-    #[inline]
-    pub fn text(&mut self, text: &str) {
-        if text.bytes().all(is_unreserved) {
-            self.out.extend_from_slice(text.as_bytes());
-        } else {
-            self.escaped(text);
-        }
-    }
-
-    /// Writes the items one after the other, so that no other sequence of items gives the same text.
-    pub fn sequence<'p>(&mut self, items: impl IntoIterator<Item = &'p dyn KeyPart>) {
-        self.out.extend_from_slice(OPEN);
-        for item in items {
-            item.write(self);
-            self.out.extend_from_slice(END_OF_ITEM);
-        }
-        self.out.extend_from_slice(CLOSE);
-    }
-
-    #[inline]
-    fn integer(&mut self, value: impl itoa::Integer) {
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    fn escaped(&mut self, text: &str) {
-        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-        for byte in text.bytes() {
-            if is_unreserved(byte) {
-                self.out.push(byte);
-            } else {
-                let (high, low) = (DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]);
-                self.out.extend_from_slice(&[b'%', high, low]);
-            }
-        }
-    }
-
-    /// `None`, and what could be taken for it, get one mark more at each level of nesting.
-    fn option(&mut self, value: Option<&dyn KeyPart>) {
-        let start = self.out.len();
-        match value {
-            None => self.out.extend_from_slice(NONE),
-            Some(value) => {
-                value.write(self);
-                if self.out[start..].starts_with(NONE) {
-                    self.out.insert(start, NONE);
-                }
-            }
-        }
-    }
-}
-
-impl fmt::Debug for KeyWriter<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyWriter").finish_non_exhaustive()
-    }
-}
-
-/// Whether `byte` may be part of a rendered part as it is.
-pub(crate) const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 macro_rules! integers {
@@ -228,6 +142,11 @@ impl KeyPart for char {
     }
 }
 
+/// Written as nothing: there is but one.
+impl<T: ?Sized> KeyPart for PhantomData<T> {
+    fn write(&self, _: &mut KeyWriter<'_>) {}
+}
+
 /// Written in whole nanoseconds.
 impl KeyPart for Duration {
     fn write(&self, out: &mut KeyWriter<'_>) {
@@ -289,25 +208,6 @@ tuples! {
 /// What [`type_key`] returns, and what `{T}` stands for in a template when `T` is a type parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeKey(&'static str);
-
-/// Writes `value` as it stands in a key, so that the full text of a key or a tag can be put together by hand.
-///
-/// # Examples
-///
-/// ```
-/// use cache_runtime::{Cache, key_part};
-///
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// assert_eq!(key_part(&"ada@example.org"), "ada%40example.org");
-/// let _ = Cache::memory().invalidate(format!("mail:{}", key_part(&"ada@example.org"))).await;
-/// # });
-/// ```
-pub fn key_part(value: &dyn KeyPart) -> String {
-    let mut out = Text::new();
-    value.write(&mut KeyWriter::new(&mut out));
-    // Nothing but ASCII is ever written.
-    String::from_utf8_lossy(&out).into_owned()
-}
 
 /// Returns the name of `T` as a part of a key, so that a generic function has an entry for each type.
 ///

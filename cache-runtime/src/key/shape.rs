@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::key::Template;
-use crate::key::part::is_unreserved;
+use crate::key::writer::is_unreserved;
 
 /// A template without the names of its placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,8 @@ mod tests {
 
     use super::*;
     use crate::key::KeyPart;
+    use crate::key::KeyWriter;
+    use crate::key::SecretOf;
     use crate::key::Text;
 
     fn shape(text: &'static str) -> Shape {
@@ -91,7 +93,7 @@ mod tests {
     fn rendered(template: &'static str, parts: &[String]) -> Shape {
         let parts: Vec<&dyn KeyPart> = parts.iter().map(|part| part as &dyn KeyPart).collect();
         let mut out = Text::new();
-        Template::new(template).render(&parts, &mut out);
+        Template::new(template).render(&parts, &mut KeyWriter::new(&mut out, SecretOf::Known(&None)));
         Shape(out.iter().copied().map(Letter::Byte).collect())
     }
 

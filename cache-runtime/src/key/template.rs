@@ -2,8 +2,8 @@
 
 use crate::key::KeyPart;
 use crate::key::KeyWriter;
-use crate::key::Text;
-use crate::key::part::is_unreserved;
+use crate::key::spec::is_spec;
+use crate::key::writer::is_unreserved;
 
 /// A template that is known to be well formed.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ impl Template {
     ///
     /// # Panics
     ///
-    /// When a brace is not closed or not opened, when there is a NUL, or when two placeholders have nothing between them that a part cannot hold.
+    /// When a brace is not closed or not opened, when there is a NUL, when a placeholder asks for a spec that there is not, or when two placeholders have nothing between them that a part cannot hold.
     /// In a `static`, which is where sites live, that is an error of the build.
     pub(crate) const fn new(text: &'static str) -> Self {
         let bytes = text.as_bytes();
@@ -49,6 +49,10 @@ impl Template {
                         "two placeholders of a key or tag have no separator between them; put a `:` there"
                     );
                     let end = end_of_placeholder(bytes, at);
+                    assert!(
+                        is_spec(bytes, at, end),
+                        "after the `:` in a placeholder of a key or tag stands `json`, `hash` or `display`"
+                    );
                     if placeholders == placed && placed < Self::PLACES && end < u8::MAX as usize && !doubled_before {
                         places[placed] = (at as u8, end as u8);
                         placed += 1;
@@ -83,38 +87,56 @@ impl Template {
         self.placeholders
     }
 
+    /// What stands in the braces of each placeholder, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let mut rest = self.text;
+        std::iter::from_fn(move || {
+            loop {
+                let brace = rest.find(['{', '}'])?;
+                let after = &rest[brace + 1..];
+                if after.as_bytes().first() == Some(&rest.as_bytes()[brace]) {
+                    rest = &after[1..];
+                    continue;
+                }
+                let (name, after) = after.split_once('}')?;
+                rest = after;
+                return Some(name);
+            }
+        })
+    }
+
     /// Writes the template to `out` with `parts` in place of its placeholders, in order.
     #[inline]
-    pub(crate) fn render(&self, parts: &[&dyn KeyPart], out: &mut Text) {
+    pub(crate) fn render(&self, parts: &[&dyn KeyPart], out: &mut KeyWriter<'_>) {
         let text = self.text.as_bytes();
         let mut at = 0;
         for (part, (start, end)) in parts.iter().zip(&self.places[..self.placed]) {
-            out.extend_from_slice(&text[at..usize::from(*start)]);
-            part.write(&mut KeyWriter::new(out));
+            out.verbatim(&text[at..usize::from(*start)]);
+            part.write(out);
             at = usize::from(*end) + 1;
         }
         if self.simple {
-            out.extend_from_slice(&text[at..]);
+            out.verbatim(&text[at..]);
         } else {
             self.render_rest(&text[at..], parts.get(self.placed..).unwrap_or_default(), out);
         }
     }
 
-    fn render_rest(&self, mut rest: &[u8], parts: &[&dyn KeyPart], out: &mut Text) {
+    fn render_rest(&self, mut rest: &[u8], parts: &[&dyn KeyPart], out: &mut KeyWriter<'_>) {
         let mut parts = parts.iter();
         while let Some(brace) = rest.iter().position(|byte| matches!(byte, b'{' | b'}')) {
-            out.extend_from_slice(&rest[..brace]);
+            out.verbatim(&rest[..brace]);
             if rest.get(brace + 1) == Some(&rest[brace]) {
-                out.push(rest[brace]);
+                out.verbatim(&rest[brace..=brace]);
                 rest = &rest[brace + 2..];
             } else {
                 if let Some(part) = parts.next() {
-                    part.write(&mut KeyWriter::new(out));
+                    part.write(out);
                 }
                 rest = &rest[end_of_placeholder(rest, brace) + 1..];
             }
         }
-        out.extend_from_slice(rest);
+        out.verbatim(rest);
     }
 }
 
@@ -133,10 +155,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::key::SecretOf;
+    use crate::key::Text;
 
     fn rendered(template: &Template, parts: &[&dyn KeyPart]) -> String {
         let mut out = Text::new();
-        template.render(parts, &mut out);
+        template.render(parts, &mut KeyWriter::new(&mut out, SecretOf::Known(&None)));
         String::from_utf8(out.to_vec()).unwrap()
     }
 
@@ -188,6 +212,7 @@ mod tests {
     fn braces_are_doubled() {
         assert_eq!(rendered(&Template::new("{{{id}}}"), &[&7]), "{7}");
         assert_eq!(Template::new("{{}}").placeholders(), 0);
+        assert_eq!(Template::new("{{{id}}}:{{x}}{a.b:json}").names().collect::<Vec<_>>(), ["id", "a.b:json"]);
         assert_eq!(rendered(&Template::new("a:{x}:{{b}}:{y}:{{"), &[&1, &2]), "a:1:{b}:2:{");
         assert_eq!(rendered(&Template::new("{a}:{b}:{c}:{d}:{e}:{f}!"), &[&1, &2, &3, &4, &5, &6]), "1:2:3:4:5:6!");
     }
@@ -203,7 +228,7 @@ mod tests {
 
     #[test]
     fn malformed_templates_are_refused() {
-        for text in ["{a", "a}", "{a}{b}", "{a}-{b}", "{a}x%20{b}", "\0"] {
+        for text in ["{a", "a}", "{a}{b}", "{a}-{b}", "{a}x%20{b}", "\0", "{a:jsn}", "{a:}", "{a:json:hash}"] {
             assert!(std::panic::catch_unwind(|| Template::new(text)).is_err(), "{text:?}");
         }
     }

@@ -1,0 +1,184 @@
+//! A mutation that runs, and what is done when it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cache::Cache;
+use crate::core::Core;
+use crate::host::Task;
+use crate::invalidation::Deferral;
+use crate::invalidation::Ending;
+use crate::invalidation::Mode;
+use crate::invalidation::ResultNames;
+use crate::invalidation::ending::Verdict;
+use crate::invalidation::guard::Guard;
+use crate::invalidation::guard::clear_twice;
+use crate::invalidation::report;
+use crate::site::Site;
+use crate::store::Targets;
+
+/// A mutation that has begun.
+pub(super) struct Begun {
+    /// In each cache that it concerns.
+    pub(super) under: Vec<Under>,
+    /// What the result is to fill, of the first of them.
+    pub(super) names: ResultNames,
+}
+
+/// Who invalidates at the end.
+pub(super) enum Under {
+    /// The transaction it is a part of.
+    Transaction(Enlisted),
+    Guard(Guard),
+    /// Nobody: it is a part of a transaction that nobody told us of.
+    Uncommitted(Guard),
+}
+
+impl Begun {
+    /// Sees to what `output` means.
+    pub(super) fn end<O>(self, ending: impl Ending<O>, output: &O) -> Option<Task> {
+        // Should the ending panic, the rest is dropped with it, as when the body had panicked.
+        let Self { under, names } = self;
+        let mut more = Targets::default();
+        match ending.end(output, names) {
+            Verdict::Nothing => {
+                under.into_iter().for_each(Under::dismiss);
+                return None;
+            }
+            Verdict::Known => {}
+            Verdict::Also(named) => {
+                if let (Some(why), Some(own)) = (named.unwritable, under.first()) {
+                    let (core, site) = own.whose();
+                    report(core, site, why);
+                }
+                more = named.targets;
+            }
+        }
+        let ends = under.into_iter().filter_map(|under| under.end(std::mem::take(&mut more)));
+        all(ends.collect())
+    }
+}
+
+/// Ends all of them, also if one takes long: each has the store's deadline for itself.
+fn all(mut ends: Vec<Task>) -> Option<Task> {
+    match ends.len() {
+        0 | 1 => ends.pop(),
+        _ => Some(Box::pin(async move {
+            for end in ends {
+                end.await;
+            }
+        })),
+    }
+}
+
+impl Under {
+    /// Invalidates, and `more` with it.
+    fn end(self, more: Targets) -> Option<Task> {
+        match self {
+            Self::Transaction(enlisted) => {
+                enlisted.end(more);
+                None
+            }
+            Self::Guard(guard) => {
+                guard.add_unmarked(more);
+                Some(Box::pin(async move {
+                    let _ = guard.clear().await;
+                }))
+            }
+            Self::Uncommitted(guard) => {
+                tracing::warn!(
+                    function = guard.site.function(),
+                    "a mutation inside of a transaction has returned before the commit; run it inside of `defer_invalidations`"
+                );
+                guard.add_unmarked(more);
+                None
+            }
+        }
+    }
+
+    /// Invalidates nothing.
+    fn dismiss(self) {
+        match self {
+            Self::Transaction(enlisted) => enlisted.dismiss(),
+            Self::Guard(guard) | Self::Uncommitted(guard) => guard.dismiss(),
+        }
+    }
+
+    fn whose(&self) -> (&Core, &'static Site) {
+        match self {
+            Self::Transaction(enlisted) => (&enlisted.core, enlisted.site),
+            Self::Guard(guard) | Self::Uncommitted(guard) => (&guard.core, guard.site),
+        }
+    }
+}
+
+/// A mutation that a transaction will invalidate, if it has not ended before the mutation has.
+pub(super) struct Enlisted {
+    deferral: Arc<Deferral>,
+    core: Arc<Core>,
+    site: &'static Site,
+    targets: Arc<Targets>,
+    /// The transaction's guard, if the mutation may yet say that nothing changed.
+    doubtful: Option<Arc<Guard>>,
+}
+
+impl Enlisted {
+    /// Hands `targets` to the transaction that this task is inside of; `None` if it has ended already.
+    pub(super) async fn begin(
+        deferral: Arc<Deferral>,
+        cache: &Cache,
+        site: &'static Site,
+        targets: Targets,
+        how: How,
+    ) -> Option<Self> {
+        let core = cache.core().clone();
+        let guard = deferral.guard(&core, site)?;
+        let targets = Arc::new(targets);
+        let doubtful = how.asks.then(|| guard.clone());
+        match &doubtful {
+            Some(guard) => guard.add_doubtful(targets.clone()),
+            None => guard.add(Targets::clone(&targets), how.mode, how.hold_off).await,
+        }
+        Some(Self { deferral, core, site, targets, doubtful })
+    }
+
+    /// Hands `more` to the transaction too. Dropping it sees to one that has ended too early.
+    fn end(mut self, more: Targets) {
+        if more.is_empty() {
+            return;
+        }
+        if let Some(guard) = self.deferral.guard(&self.core, self.site) {
+            guard.add_unmarked(more.clone());
+        }
+        // The transaction may be ending meanwhile.
+        let mut targets = Targets::clone(&self.targets);
+        targets.keys.extend(more.keys);
+        targets.tags.extend(more.tags);
+        self.targets = Arc::new(targets);
+    }
+
+    fn dismiss(mut self) {
+        if let Some(guard) = &self.doubtful {
+            guard.withdraw(&self.targets);
+        }
+        self.targets = Arc::default();
+    }
+}
+
+impl Drop for Enlisted {
+    fn drop(&mut self) {
+        if self.deferral.has_ended() && !self.targets.is_empty() {
+            let targets = Targets::clone(&self.targets);
+            self.core.finish(Box::pin(clear_twice(self.core.clone(), self.site, targets)));
+        }
+    }
+}
+
+/// How a mutation is guarded.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    pub(super) mode: Mode,
+    pub(super) hold_off: Option<Duration>,
+    /// Whether its result may say that nothing changed.
+    pub(super) asks: bool,
+}

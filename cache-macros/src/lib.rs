@@ -1,6 +1,6 @@
-//! The `#[cached]` and `#[invalidates]` attributes of `cache-runtime`.
+//! The `#[cached]` and `#[invalidates]` attributes of `cache-runtime`, and its `#[derive(KeyPart)]`.
 //!
-//! Depend on `cache-runtime`, which re-exports both; what they print speaks to that very version of it.
+//! Depend on `cache-runtime`, which re-exports them; what they print speaks to that very version of it.
 //!
 //! An attribute is read in three steps:
 //!
@@ -19,6 +19,7 @@ mod errors;
 mod expand;
 mod function;
 mod handle;
+mod key_part;
 mod parts;
 mod spec;
 mod spelling;
@@ -29,6 +30,7 @@ use proc_macro::TokenStream;
 
 use crate::attribute::Cached;
 use crate::attribute::Invalidates;
+use crate::key_part::KeyPart;
 
 /// Runs an `async fn` only when its result is not stored yet.
 ///
@@ -216,5 +218,46 @@ pub fn invalidates(args: TokenStream, item: TokenStream) -> TokenStream {
     match Invalidates::parse(args.into(), proc_macro2::TokenStream::clone(&item)) {
         Ok(invalidates) => expand::invalidates(&invalidates).into(),
         Err(error) => errors::beside(&error, &item).into(),
+    }
+}
+
+/// Writes a type of yours as a part of a key: `KeyPart`, so that two values that differ never share an entry.
+///
+/// It goes on structs and enums, with generics and lifetimes, if all their fields are `KeyPart`s; a field of type `PhantomData` does not count.
+///
+/// - A tuple struct of one field is written as that field: `UserId(7)` as `7`. One of more fields is written as the tuple of them.
+/// - A struct with named fields is written as its names and fields, sorted by name: moving a field changes no key.
+/// - A variant without fields is written as its name, `Open`, and any other as its name and its fields.
+///
+/// `#[key_part(crate = facade::cache_runtime)]` says where the runtime is re-exported.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{KeyPart, cached, key_part};
+///
+/// #[derive(Clone, Copy, KeyPart)]
+/// struct UserId(u64);
+///
+/// #[derive(KeyPart)]
+/// enum Status {
+///     Open,
+///     ClosedBy(UserId),
+/// }
+///
+/// #[cached(ttl = "1m", key = "orders:{of}:{status}")]
+/// async fn orders(of: UserId, status: Status) -> Vec<u64> {
+///     Vec::new()
+/// }
+///
+/// assert_eq!(key_part(&UserId(7)), "7");
+/// assert_eq!(key_part(&Status::Open), "Open");
+/// assert_ne!(key_part(&Status::ClosedBy(UserId(7))), key_part(&Status::ClosedBy(UserId(8))));
+/// ```
+#[proc_macro_derive(KeyPart, attributes(key_part))]
+pub fn key_part(item: TokenStream) -> TokenStream {
+    match KeyPart::parse(item.into()) {
+        Ok(part) => part.expand().into(),
+        Err(error) => error.to_compile_error().into(),
     }
 }

@@ -7,6 +7,8 @@
 //! - A name is its text: the literal `user:7` and `user:{id}` with 7 are one name.
 //! - A [`Name`] is what a store sees: the text itself where it is plain and at most [`Name::LONGEST`] bytes, and a hash of it where not.
 
+#[cfg(test)]
+mod derived;
 mod json;
 mod name;
 mod part;

@@ -80,6 +80,7 @@ mod readme {}
 #[doc = include_str!("../../docs/testing.md")]
 mod testing_guide {}
 
+pub use cache_macros::KeyPart;
 pub use cache_macros::cached;
 pub use cache_macros::invalidates;
 

@@ -7,6 +7,10 @@
 //! - A name is its text: the literal `user:7` and `user:{id}` with 7 are one name.
 //! - A [`Name`] is what a store sees: the text itself where it is plain and at most [`Name::LONGEST`] bytes, and a hash of it where not.
 
+#[cfg(any(feature = "chrono", feature = "time"))]
+mod calendar;
+#[cfg(feature = "rust_decimal")]
+mod decimal;
 #[cfg(test)]
 mod derived;
 mod json;
@@ -17,6 +21,8 @@ mod shape;
 mod spec;
 mod template;
 mod text;
+#[cfg(feature = "uuid")]
+mod uuid;
 mod writer;
 
 pub(crate) use name::HASHED;

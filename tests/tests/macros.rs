@@ -151,7 +151,7 @@ mod free_functions {
         [key, entry, cache, result, invalidation, site, r#type]
     }
 
-    #[invalidates(keys = ["{key}:{entry}:{cache}", "{result}:{invalidation}:{site}"])]
+    #[invalidates(keys = ["{key}:{entry}:{cache}", "{invalidation}:{site}"])]
     async fn r#mod(key: u8, entry: u8, cache: u8, result: u8, invalidation: u8, site: u8) -> [u8; 6] {
         [key, entry, cache, result, invalidation, site]
     }

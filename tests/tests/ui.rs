@@ -16,6 +16,9 @@ fn mistakes_are_reported_where_they_are() {
         "name",
         "handle",
         "entries",
+        "spec",
+        "derive",
+        "result",
     ];
     for family in families {
         cases.compile_fail(format!("tests/ui/{family}/*.rs"));

@@ -103,9 +103,12 @@ pub(crate) async fn connected(server: &Server) -> Cache {
 
 /// The same, with marks that live for so long after a mutation was dropped. A lease that nobody gives up outlives every test here, so that none is saved by it.
 pub(crate) async fn guarding(server: &Server, guard: Duration) -> Cache {
-    let builder = Cache::builder().url(&server.url()).guard(guard).lease(2 * PATIENCE);
+    let builder = Cache::builder().url(&server.url()).secret(SECRET).guard(guard).lease(2 * PATIENCE);
     builder.op_timeout(Duration::from_secs(5)).connect_timeout(Duration::from_secs(5)).connect().await.unwrap()
 }
+
+/// What hides parts of keys.
+pub(crate) const SECRET: &str = "known to nobody else";
 
 pub(crate) const GUARD: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(30);

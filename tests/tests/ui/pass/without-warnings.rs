@@ -3,6 +3,7 @@
 #![deny(unit_bindings, unreachable_pub, unsafe_code, unused_lifetimes, unused_qualifications, unused_results)]
 //! Documented.
 
+use cache_runtime::KeyPart;
 use cache_runtime::cached;
 use cache_runtime::invalidates;
 
@@ -34,7 +35,29 @@ async fn generic<T, const N: usize>() -> Option<u8> {
     None
 }
 
+#[derive(KeyPart)]
+enum Kind<'a, T> {
+    New(&'a str),
+    Both { first: T, second: Nothing },
+}
+
+#[derive(KeyPart)]
+struct Nothing;
+
+#[cached(ttl = "1h30m", key = "{kind}:{text:json}:{number:hash}:{text:display}")]
+async fn parts(kind: Kind<'_, u8>, text: &str, number: u8) -> u8 {
+    number
+}
+
+#[invalidates(keys = ["{result}", "user:{id}"], mode = after, when = |id| *id > 0)]
+async fn by_result(id: u8) -> Result<u8, std::io::Error> {
+    Ok(id)
+}
+
 fn main() {
+    drop(parts(Kind::New("x"), "y", 1));
+    drop(parts(Kind::Both { first: 1, second: Nothing }, "y", 1));
+    drop(by_result(1));
     let mut shop = Shop { names: Vec::new() };
     drop(shop.user(1));
     drop(shop.rename(1, String::new()));

@@ -1,6 +1,6 @@
 use cache_runtime::cached;
 
-#[cached(ttl = "5m", key = "user:{id:json}")]
+#[cached(ttl = "5m", key = "user:{id:jsn}")]
 async fn user(id: u64) -> Result<String, std::io::Error> {
     Ok(id.to_string())
 }

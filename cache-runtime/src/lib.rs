@@ -73,6 +73,18 @@ pub mod testing;
 mod token;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/keys-and-tags.md")]
+mod keys_and_tags {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/invalidation.md")]
+mod invalidation_by_example {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrating-from-cached.md")]
+mod migrating_from_cached {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}
 

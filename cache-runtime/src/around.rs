@@ -9,6 +9,7 @@ use std::task::ready;
 
 use pin_project_lite::pin_project;
 
+use crate::context::Context;
 use crate::host::Task;
 
 pin_project! {
@@ -18,6 +19,7 @@ pin_project! {
     pub(crate) struct Around<B, F: Future, A> {
         stage: Stage<B>,
         after: Option<A>,
+        context: fn(&B) -> Option<&Context>,
         output: Option<F::Output>,
         #[pin]
         body: F,
@@ -33,7 +35,12 @@ enum Stage<B> {
 
 impl<B, F: Future, A: FnOnce(B, &F::Output) -> Option<Task>> Around<B, F, A> {
     pub(crate) fn new(before: Task<B>, body: F, after: A) -> Self {
-        Self { stage: Stage::Before(before), after: Some(after), output: None, body }
+        Self { stage: Stage::Before(before), after: Some(after), context: |_| None, output: None, body }
+    }
+
+    /// Runs the body in what `context` makes of the result of `before`, in place of what the task carries.
+    pub(crate) fn around(self, context: fn(&B) -> Option<&Context>) -> Self {
+        Self { context, ..self }
     }
 }
 
@@ -45,8 +52,13 @@ impl<B, F: Future, A: FnOnce(B, &F::Output) -> Option<Task>> Future for Around<B
         if let Stage::Before(before) = this.stage {
             *this.stage = Stage::Body(ready!(before.as_mut().poll(poller)));
         }
-        if let Stage::Body(_) = this.stage {
-            let output = this.output.insert(ready!(this.body.as_mut().poll(poller)));
+        if let Stage::Body(held) = this.stage {
+            let mut poll = || this.body.as_mut().poll(poller);
+            let output = ready!(match (this.context)(held) {
+                Some(context) => context.enter(poll),
+                None => poll(),
+            });
+            let output = this.output.insert(output);
             if let (Stage::Body(held), Some(after)) = (std::mem::replace(this.stage, Stage::Over), this.after.take()) {
                 *this.stage = after(held, output).map_or(Stage::Over, Stage::After);
             }

@@ -15,6 +15,7 @@ use crate::core::Settings;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::error::Kind;
+use crate::explain::Bypass;
 use crate::host::Task;
 use crate::host::Threaded;
 use crate::invalidation;
@@ -265,7 +266,7 @@ impl Cache {
 
     /// Runs `future` so that nothing it loads, through whichever cache, is stored or shared, as where it reads an old snapshot. What is stored is served.
     pub fn no_fill<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
-        let context = Context { no_fill: true, ..Context::current() };
+        let context = Context { no_fill: Some(Bypass::NoFill), ..Context::current() };
         context.carry(future)
     }
 

@@ -10,6 +10,9 @@ use std::time::Duration;
 use crate::cache::Cache;
 use crate::core::Core;
 use crate::core::lock;
+use crate::explain::Bypass;
+use crate::explain::Refusal;
+use crate::explain::Trace;
 use crate::invalidation::Deferral;
 use crate::key::Name;
 use crate::token::Dependency;
@@ -25,10 +28,12 @@ pub(crate) struct Context {
     pub(crate) cache: Option<Cache>,
     /// The innermost load that this task is inside of.
     pub(crate) frame: Option<Arc<Frame>>,
-    /// Whether loads must not be stored or shared.
-    pub(crate) no_fill: bool,
+    /// Why loads must not be stored or shared, if they must not.
+    pub(crate) no_fill: Option<Bypass>,
     /// Where invalidations are collected.
     pub(crate) deferral: Option<Arc<Deferral>>,
+    /// Where calls are noted, if somebody wants them explained.
+    pub(crate) trace: Option<Arc<Trace>>,
 }
 
 impl Context {
@@ -40,7 +45,8 @@ impl Context {
     /// Whether the current task carries anything that a read must heed.
     #[inline]
     pub(crate) fn is_bare() -> bool {
-        CONTEXT.try_with(|context| context.frame.is_none() && context.deferral.is_none()).unwrap_or(true)
+        let bare = |context: &Self| context.frame.is_none() && context.deferral.is_none() && context.trace.is_none();
+        CONTEXT.try_with(bare).unwrap_or(true)
     }
 
     /// The cache that stands in for the installed one, if any.
@@ -78,8 +84,8 @@ pub(crate) struct Frame {
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
     pub(crate) dependencies: Vec<Dependency>,
-    /// Whether something in it cannot be depended on, so that it must not be stored.
-    pub(crate) unfillable: bool,
+    /// Why it must not be stored, if something in it cannot be depended on.
+    pub(crate) unfillable: Option<Refusal>,
 }
 
 impl Frame {
@@ -96,7 +102,7 @@ impl Frame {
         }
         let recurs = self.parent.as_ref().is_some_and(|parent| parent.recurs(core, key));
         if recurs {
-            self.spoil();
+            self.spoil(Refusal::Undependable);
         }
         recurs
     }
@@ -105,31 +111,37 @@ impl Frame {
     pub(crate) fn depend(&self, core: usize, dependencies: &[Dependency]) {
         let mut collected = lock(&self.collected);
         if self.core != core {
-            collected.unfillable = true;
-            return;
+            collected.spoil(Refusal::OtherCache);
         }
         for dependency in dependencies {
-            if collected.unfillable || collected.dependencies.len() > self.most {
-                // There are too many, or one too few that is known.
-                *collected = Collected { dependencies: Vec::new(), unfillable: true };
+            if collected.unfillable.is_some() {
                 return;
             }
             match collected.dependencies.iter().find(|known| known.register == dependency.register) {
+                None if collected.dependencies.len() > self.most => collected.spoil(Refusal::TooManyDependencies),
                 None => collected.dependencies.push(dependency.clone()),
                 Some(known) if known.token == dependency.token => {}
                 // It changed while the load ran: what was read first is stale by now.
-                Some(_) => collected.unfillable = true,
+                Some(_) => collected.spoil(Refusal::InnerChanged),
             }
         }
     }
 
     /// Says that something in this load cannot be depended on.
-    pub(crate) fn spoil(&self) {
-        lock(&self.collected).unfillable = true;
+    pub(crate) fn spoil(&self, why: Refusal) {
+        lock(&self.collected).spoil(why);
     }
 
     /// Takes what was collected, at the end of the load.
     pub(crate) fn take(&self) -> Collected {
         std::mem::take(&mut lock(&self.collected))
+    }
+}
+
+impl Collected {
+    /// With one dependency missing, the others are of no use.
+    fn spoil(&mut self, why: Refusal) {
+        self.dependencies.clear();
+        self.unfillable = self.unfillable.or(Some(why));
     }
 }

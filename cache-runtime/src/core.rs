@@ -89,6 +89,8 @@ pub(crate) struct Settings {
     pub(crate) max_entry: usize,
     /// What hides parts of keys that are hashed.
     pub(crate) secret: Option<Secret>,
+    /// What metrics say that the cache is called.
+    pub(crate) namespace: Arc<str>,
     /// In which form values are written to a store outside of this process.
     pub(crate) packing: Packing,
     /// The largest encoded value that the in-process store keeps, if that is bounded in bytes: values are weighed then.
@@ -110,6 +112,7 @@ impl Default for Settings {
             max_dependencies: 64,
             max_entry: 1 << 20,
             secret: None,
+            namespace: "cache".into(),
             packing: Packing::default(),
             heaviest: None,
         }
@@ -127,6 +130,7 @@ pub(crate) struct Loaded {
 
 impl Core {
     pub(crate) fn new(store: Arc<dyn Store>, host: Arc<dyn Host>, clock: Clock, settings: Settings) -> Self {
+        let metrics = Metrics::new(&settings.namespace);
         Self {
             store,
             local: None,
@@ -134,7 +138,7 @@ impl Core {
             clock,
             settings,
             flights: Arc::new(Flights::new()),
-            metrics: Metrics::new(),
+            metrics,
             journal: Journal::default(),
             inherited: Hints::new(10_000),
             #[cfg(feature = "sim")]

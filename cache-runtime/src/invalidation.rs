@@ -32,6 +32,7 @@ use crate::invalidation::begun::How;
 use crate::invalidation::begun::Under;
 pub(crate) use crate::invalidation::deferral::Deferral;
 pub(crate) use crate::invalidation::deferral::invalidate;
+use crate::invalidation::deferral::invalidate_all;
 pub use crate::invalidation::ending::Ending;
 pub use crate::invalidation::ending::ResultNames;
 pub use crate::invalidation::ending::Returning;
@@ -43,9 +44,11 @@ use crate::key::KeyPart;
 use crate::key::Secret;
 use crate::key::Text;
 use crate::key::Unwritable;
+use crate::metrics::Happened;
 use crate::outcome::Outcome;
 use crate::site::Site;
 use crate::store::Targets;
+use crate::watch::Mutating;
 
 /// How a mutation guards what it invalidates.
 ///
@@ -69,6 +72,17 @@ pub enum Mode {
     Linearizable,
     /// Only clears after the body: one round trip less, and a mutator that is killed between its commit and the clearing leaves stale entries until they expire.
     After,
+}
+
+impl Mode {
+    /// As it is written in the attribute.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Guarded => "guarded",
+            Self::Linearizable => "linearizable",
+            Self::After => "after",
+        }
+    }
 }
 
 /// What became of an invalidation.
@@ -198,13 +212,9 @@ impl Invalidation {
     pub async fn apply(self) -> Delivery {
         let (targets, names, unnamed) = self.said.names();
         assert!(!names.are_needed(), "the keys or tags name a result, which only `run` has");
-        let mut delivery = if unnamed { Delivery::Deferred } else { Delivery::Applied };
-        for (cache, targets) in targets {
-            if invalidate(cache.core(), self.said.site, targets).await == Delivery::Deferred {
-                delivery = Delivery::Deferred;
-            }
-        }
-        delivery
+        let targets = targets.into_iter().map(|(cache, targets)| (cache.core().clone(), targets)).collect();
+        let delivery = invalidate_all(self.said.site, targets).await;
+        if unnamed { Delivery::Deferred } else { delivery }
     }
 }
 
@@ -332,9 +342,8 @@ impl<E> Invalidation<E> {
             !said.asks || said.mode == Mode::After,
             "`when` asks the result, which comes too late in a mode that guards"
         );
-        let span = tracing::debug_span!("cache_mutation", module = said.site.module(), function = said.site.function());
         let end = |begun: Begun, output: &F::Output| begun.end(ending, output);
-        Around::new(Box::pin(said.begin(E::READS_NAMES).instrument(span)), body, end)
+        Around::new(Box::pin(said.begin(E::READS_NAMES)), body, end).around(Begun::context)
     }
 }
 
@@ -342,15 +351,24 @@ impl Said {
     async fn begin(self, reads_names: bool) -> Begun {
         let (targets, names, _) = self.names();
         assert!(reads_names || !names.are_needed(), "the keys or tags name the result; say `.returning(…).result(…)`");
-        let mut under = Vec::with_capacity(1);
-        for (cache, targets) in targets {
-            under.push(self.begin_one(&cache, targets).await);
-        }
-        Begun { under, names }
+        let context = Context::current();
+        let watch = Mutating::call(self.site, &context, self.mode, targets.iter().map(|(_, targets)| targets));
+        let span = watch.span.clone();
+        let under = self.begin_all(targets, &context).instrument(span).await;
+        let inside = watch.inside().map(|trace| Context { trace: Some(trace), ..context });
+        Begun { under, names, watch, inside }
     }
 
-    async fn begin_one(&self, cache: &Cache, targets: Targets) -> Under {
-        if let Some(deferral) = Context::current().deferral {
+    async fn begin_all(&self, targets: Vec<(Cache, Targets)>, context: &Context) -> Vec<Under> {
+        let mut under = Vec::with_capacity(1);
+        for (cache, targets) in targets {
+            under.push(self.begin_one(&cache, targets, context).await);
+        }
+        under
+    }
+
+    async fn begin_one(&self, cache: &Cache, targets: Targets, context: &Context) -> Under {
+        if let Some(deferral) = context.deferral.clone() {
             let how = How { mode: self.mode, hold_off: self.hold_off, asks: self.asks };
             if let Some(enlisted) = Enlisted::begin(deferral, cache, self.site, targets.clone(), how).await {
                 return Under::Transaction(enlisted);
@@ -402,7 +420,7 @@ impl Said {
 
 /// Counts and says that something cannot be invalidated, because a part of its name could not be written.
 fn report(core: &Core, site: &'static Site, why: Unwritable) {
-    core.metrics.of(site).unnamed.add();
+    core.metrics.of(site).count(Happened::Unnamed);
     site.report(why);
 }
 

@@ -114,7 +114,9 @@ impl Journal {
 
 /// Keeps `targets` and tries again, beside the caller, until they are delivered or the cache is gone.
 pub(crate) fn defer(core: &Arc<Core>, targets: &Targets) {
-    if core.journal.keep(targets) {
+    let starts = core.journal.keep(targets);
+    core.metrics.pending(core.journal.len());
+    if starts {
         let weak = Arc::downgrade(core);
         let host = core.host.clone();
         core.host.spawn(Box::pin(async move {
@@ -126,6 +128,7 @@ pub(crate) fn defer(core: &Arc<Core>, targets: &Targets) {
                 match core.store.revoke(targets.clone(), None).await {
                     Ok(()) => {
                         core.journal.strike(&targets, last);
+                        core.metrics.pending(core.journal.len());
                         pause = Duration::ZERO;
                     }
                     Err(_) => pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),

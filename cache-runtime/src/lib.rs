@@ -28,7 +28,7 @@
 //! - **In tests**: [`scope()`] gives a task a cache of its own, [`Clock::held`] holds its time, and the module `testing` of the feature `test-util` makes its store fail and asserts what
 //!   it counted.
 //! - **By hand**: [`Cache::entry`] and [`Cache::invalidation`], which are all that the attributes print.
-//! - **To see what happens**: [`Cache::stats`], and `tracing` spans and events, which name functions and never values or arguments.
+//! - **To see what happens**: [`Cache::stats`], [`explain`] in tests, the feature `metrics`, and `tracing` spans and events. They name functions and never values or arguments.
 
 // The path that an expansion names, so that the attributes also work in here.
 extern crate self as cache_runtime;
@@ -43,6 +43,7 @@ mod core;
 mod entry;
 mod envelope;
 mod error;
+pub mod explain;
 mod flight;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -71,6 +72,7 @@ mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod token;
+mod watch;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/keys-and-tags.md")]
@@ -91,6 +93,10 @@ mod readme {}
 #[cfg(all(doctest, feature = "test-util"))]
 #[doc = include_str!("../../docs/testing.md")]
 mod testing_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/observability.md")]
+mod observability {}
 
 pub use cache_macros::KeyPart;
 pub use cache_macros::cached;

@@ -186,6 +186,16 @@ impl Local {
         kept.is_valid(self.clock.no_earlier_than_now()).then_some(kept)
     }
 
+    /// Whether there is an entry of `key` whose time is up.
+    pub(crate) fn has_expired(&self, key: &Name) -> bool {
+        self.entries.peek(key).is_some_and(|kept| kept.expires <= self.clock.now())
+    }
+
+    /// How many entries there are, of use or not.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     fn shard(&self, name: &Name) -> MutexGuard<'_, Shard> {
         let hash = xxhash_rust::xxh3::xxh3_64(name.as_str().as_bytes());
         lock(&self.shards[hash as usize % SHARDS])

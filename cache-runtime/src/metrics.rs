@@ -1,10 +1,25 @@
 //! Counting what happens, per function and in total.
 
+#[cfg(feature = "metrics")]
+pub(crate) mod facade;
+mod happened;
+mod timer;
+
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
+use crate::explain::Ending;
+use crate::explain::Refusal;
+#[cfg(feature = "metrics")]
+use crate::metrics::facade::Gauges;
+#[cfg(feature = "metrics")]
+use crate::metrics::facade::Handles;
+pub(crate) use crate::metrics::happened::Happened;
+pub(crate) use crate::metrics::happened::Operation;
+pub(crate) use crate::metrics::timer::Timer;
 use crate::site::Site;
 
 macro_rules! counters {
@@ -28,8 +43,8 @@ macro_rules! counters {
 
         /// The counters of one function in one cache.
         #[derive(Debug, Default)]
-        pub(crate) struct Counters {
-            $(pub(crate) $name: Counter,)*
+        struct Counters {
+            $($name: Counter,)*
         }
 
         impl Counters {
@@ -66,8 +81,10 @@ counters! {
     misses
     /// Times the function's body ran.
     loads
-    /// Calls that were given what another call's load brought.
+    /// Calls that were given what another call's load in this process brought.
     joined
+    /// Calls that waited for the load of another process, and were given what that stored.
+    waited
     /// Loads that returned an error.
     failures
     /// Loads that ran without the right to store what they brought: the store was away, a mutation was running, a wait had reached its deadline, or `when` said not to use the cache.
@@ -96,11 +113,11 @@ counters! {
 
 /// A number that only grows.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+struct Counter(AtomicU64);
 
 impl Counter {
     #[inline]
-    pub(crate) fn add(&self) {
+    fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -229,41 +246,145 @@ impl FunctionStats {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     blocks: [OnceLock<Box<[Row; BLOCK]>>; BLOCKS],
+    #[cfg(feature = "metrics")]
+    gauges: Gauges,
 }
 
 #[derive(Debug, Default)]
 struct Row {
-    site: OnceLock<&'static Site>,
+    owner: OnceLock<Owner>,
     counters: Counters,
+}
+
+/// Whose row it is.
+#[derive(Debug)]
+struct Owner {
+    site: &'static Site,
+    #[cfg(feature = "metrics")]
+    handles: Box<Handles>,
+}
+
+/// Everything that is counted and measured of one function in one cache.
+#[derive(Clone, Copy)]
+pub(crate) struct Tally<'a> {
+    counters: &'a Counters,
+    #[cfg(feature = "metrics")]
+    handles: &'a Handles,
 }
 
 const BLOCK: usize = 64;
 const BLOCKS: usize = 128;
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        Self { blocks: std::array::from_fn(|_| OnceLock::new()) }
+    pub(crate) fn new(namespace: &Arc<str>) -> Self {
+        #[cfg(not(feature = "metrics"))]
+        let _ = namespace;
+        Self {
+            blocks: std::array::from_fn(|_| OnceLock::new()),
+            #[cfg(feature = "metrics")]
+            gauges: Gauges::new(namespace),
+        }
     }
 
-    /// The counters of `site`. More sites than there are rows share the last.
+    /// The tally of `site`. More sites than there are rows share the last.
     #[inline]
-    pub(crate) fn of(&self, site: &'static Site) -> &Counters {
+    pub(crate) fn of(&self, site: &'static Site) -> Tally<'_> {
         let index = number(site).min(BLOCK * BLOCKS - 1);
         let block = self.blocks[index / BLOCK].get_or_init(|| Box::new(std::array::from_fn(|_| Row::default())));
         let row = &block[index % BLOCK];
-        row.site.get_or_init(|| site);
-        &row.counters
+        let owner = row.owner.get_or_init(|| self.owner(site));
+        #[cfg(not(feature = "metrics"))]
+        let _ = owner;
+        Tally {
+            counters: &row.counters,
+            #[cfg(feature = "metrics")]
+            handles: &owner.handles,
+        }
+    }
+
+    #[cold]
+    fn owner(&self, site: &'static Site) -> Owner {
+        Owner {
+            site,
+            #[cfg(feature = "metrics")]
+            handles: Box::new(Handles::new(self.gauges.namespace(), site)),
+        }
+    }
+
+    /// How many keys and tags were invalidated and the store has not confirmed it yet.
+    pub(crate) fn pending(&self, count: usize) {
+        #[cfg(feature = "metrics")]
+        self.gauges.pending(count);
+        let _ = count;
+    }
+
+    /// How many entries the in-process store holds. Counting them takes its locks, so it is only done for somebody.
+    pub(crate) fn local_entries(&self, count: impl FnOnce() -> Option<usize>) {
+        #[cfg(feature = "metrics")]
+        self.gauges.local_entries(count);
+        #[cfg(not(feature = "metrics"))]
+        let _ = count;
     }
 
     pub(crate) fn read(&self) -> Stats {
         let mut stats = Stats::default();
         for row in self.blocks.iter().filter_map(OnceLock::get).flat_map(|block| block.iter()) {
-            let Some(site) = row.site.get() else { continue };
+            let Some(Owner { site, .. }) = row.owner.get() else { continue };
             let counts = row.counters.read();
             stats.total += counts;
             stats.functions.push(FunctionStats { name: site.name(), file: site.file(), line: site.line(), counts });
         }
         stats
+    }
+}
+
+impl Tally<'_> {
+    /// Counts it: the one place for [`Stats`] and, with the feature, for the `metrics` facade.
+    #[inline]
+    pub(crate) fn count(self, happened: Happened) {
+        self.counters.of(happened).add();
+        #[cfg(feature = "metrics")]
+        self.handles.count(happened);
+    }
+
+    /// Measures a call from its start to an end.
+    pub(crate) fn request(self, timer: &Timer, ending: Ending) {
+        #[cfg(feature = "metrics")]
+        self.handles.request(timer.elapsed(), ending);
+        #[cfg(not(feature = "metrics"))]
+        let _ = (timer, ending);
+    }
+
+    /// Measures a load.
+    pub(crate) fn load(self, timer: &Timer) {
+        #[cfg(feature = "metrics")]
+        self.handles.load(timer.elapsed());
+        #[cfg(not(feature = "metrics"))]
+        let _ = timer;
+    }
+}
+
+impl Counters {
+    #[inline]
+    fn of(&self, happened: Happened) -> &Counter {
+        match happened {
+            Happened::Hit => &self.hits,
+            Happened::Missed(_) => &self.misses,
+            Happened::Joined => &self.joined,
+            Happened::Waited => &self.waited,
+            Happened::Loading => &self.loads,
+            Happened::LoadFailed => &self.failures,
+            Happened::Bypassed(_) => &self.bypassed,
+            Happened::Filled => &self.fills,
+            Happened::Refused(why) if why.is_of_the_value() => &self.unstorable,
+            Happened::Refused(Refusal::Unwanted) => &self.unwanted,
+            Happened::Refused(_) => &self.refused,
+            Happened::Unreadable => &self.unreadable,
+            Happened::Unnamed => &self.unnamed,
+            Happened::StoreFailed(_) => &self.store_failures,
+            Happened::Applied => &self.applied,
+            Happened::Deferred => &self.deferred,
+        }
     }
 }
 

@@ -29,15 +29,22 @@ use crate::context::Context;
 use crate::context::Frame;
 use crate::core::Core;
 use crate::core::Loaded;
+use crate::explain::Bypass;
+use crate::explain::Ending;
+use crate::explain::Miss;
+use crate::explain::Refusal;
 use crate::flight::Leader;
 use crate::flight::Tick;
 use crate::key::Name;
 use crate::lease::Right;
-use crate::metrics::Counters;
+use crate::metrics::Happened;
+use crate::metrics::Timer;
+use crate::read::look::Away;
 use crate::read::look::Look;
 use crate::site::Site;
 use crate::token::Dependency;
 use crate::token::Register;
+use crate::watch::Watch;
 
 pub(crate) use crate::read::replace::put;
 pub(crate) use crate::read::replace::refresh;
@@ -60,8 +67,8 @@ pub(crate) struct Request {
 
 /// How a call goes on.
 pub(crate) enum Access {
-    /// With a value, or with the news that there is none.
-    Have(Loaded),
+    /// With a value, or with the news that there is none, and how it came by that.
+    Have(Loaded, Ending),
     /// By loading.
     Load(Box<Load>),
 }
@@ -76,47 +83,61 @@ pub(crate) struct Load {
     pub(crate) key_token: Option<Dependency>,
     /// Whether the same key is being loaded further out, by this very task.
     pub(crate) recursive: bool,
+    /// Why there is no right to store it, if there is none.
+    pub(crate) bypass: Option<Bypass>,
     pub(crate) began: Moment,
     pub(crate) created: u64,
+    pub(crate) timer: Timer,
 }
 
 type Lead = Leader<Right, Loaded>;
 
+impl Load {
+    /// One that begins now, for nobody else.
+    fn begin(core: &Core, bypass: Option<Bypass>) -> Self {
+        let (began, created, timer) = (core.clock.now(), core.clock.wall(), Timer::start());
+        Self { leader: None, captured: None, key_token: None, recursive: false, bypass, began, created, timer }
+    }
+}
+
 /// Finds out how a call goes on.
 ///
 /// Cancel safety: dropping the future gives up whatever it held, and a waiter takes over.
-pub(crate) async fn access(core: &Arc<Core>, request: &Request, context: &Context) -> Access {
-    let caller = Caller::new(core, request, context);
-    let mut access = caller.access().await;
-    if matches!(&access, Access::Have(loaded) if caller.is_deferred(loaded.dependencies.as_deref())) {
-        access = caller.load(None, None, None);
-    }
-    match &access {
-        Access::Have(loaded) => caller.inherit(loaded.dependencies.as_deref()),
-        Access::Load(load) if load.leader.as_ref().is_none_or(|leader| leader.right.is_none()) => {
-            caller.counters.bypassed.add()
+pub(crate) async fn access(core: &Arc<Core>, request: &Request, context: &Context, watch: &Watch) -> Access {
+    let caller = Caller::new(core, request, context, watch);
+    let access = match caller.access().await {
+        Access::Have(loaded, _) if caller.is_deferred(loaded.dependencies.as_deref()) => {
+            caller.bypass(Away::InTransaction.bypass())
         }
-        Access::Load(_) => {}
+        access => access,
+    };
+    if let Access::Have(loaded, _) = &access {
+        caller.inherit(loaded.dependencies.as_deref());
     }
     access
 }
 
 /// What is stored for a request right now, if it may be served.
 pub(crate) async fn stored(core: &Arc<Core>, request: &Request, context: &Context) -> Option<(Loaded, Duration)> {
-    let caller = Caller::new(core, request, context);
-    let look = if caller.is_deferred(None) { Look::Away } else { caller.look_or_pass_by().await };
-    match look {
+    let watch = Watch::call(core, request.site, context);
+    let caller = Caller::new(core, request, context, &watch);
+    let deferred = caller.is_deferred(None);
+    let look = if deferred { Look::Away(Away::InTransaction) } else { caller.look_or_pass_by().await };
+    let missed = match look {
         Look::Hit { loaded, remaining } if !caller.is_deferred(loaded.dependencies.as_deref()) => {
-            caller.counters.hits.add();
+            watch.end(Ending::Hit);
             caller.inherit(loaded.dependencies.as_deref());
-            Some((loaded, remaining))
+            return Some((loaded, remaining));
         }
-        // A load that read that there is nothing rests on something that no token stands for.
-        Look::Hit { .. } | Look::Miss(_) | Look::Away => {
-            caller.inherit(None);
-            None
-        }
-    }
+        Look::Hit { .. } => Miss::InTransaction,
+        Look::Miss(missed) => missed.why,
+        Look::Away(away) => away.miss(),
+    };
+    // A load that read that there is nothing rests on something that no token stands for.
+    caller.inherit(None);
+    watch.missed(missed);
+    watch.end(Ending::Missed);
+    None
 }
 
 /// One caller on its way.
@@ -124,7 +145,7 @@ struct Caller<'a> {
     core: &'a Arc<Core>,
     request: &'a Request,
     context: &'a Context,
-    counters: &'a Counters,
+    watch: &'a Watch,
     /// Its own registers: its tags, and inside of another load its key.
     registers: Vec<Register>,
     came: Tick,
@@ -134,23 +155,14 @@ struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    fn new(core: &'a Arc<Core>, request: &'a Request, context: &'a Context) -> Self {
+    fn new(core: &'a Arc<Core>, request: &'a Request, context: &'a Context, watch: &'a Watch) -> Self {
         let mut registers = request.tags.to_vec();
         if context.frame.is_some() {
             registers.push(Register::Key(request.key.clone()));
         }
         let came = core.flights.tick();
         let deadline = core.clock.now().after(core.settings.max_wait);
-        Self {
-            core,
-            request,
-            context,
-            counters: core.metrics.of(request.site),
-            registers,
-            came,
-            deadline,
-            leads: AtomicBool::new(false),
-        }
+        Self { core, request, context, watch, registers, came, deadline, leads: AtomicBool::new(false) }
     }
 
     async fn access(&self) -> Access {
@@ -158,23 +170,20 @@ impl<'a> Caller<'a> {
             return self.recur();
         }
         if self.is_deferred(None) {
-            return self.load(None, None, None);
+            return self.bypass(Away::InTransaction.bypass());
         }
         let mut missed = false;
         loop {
             let look = match self.look_or_pass_by().await {
-                Look::Hit { loaded, .. } => {
-                    self.counters.hits.add();
-                    return Access::Have(loaded);
-                }
-                Look::Miss(miss) => Some(miss),
-                Look::Away => None,
+                Look::Hit { loaded, .. } => return Access::Have(loaded, Ending::Hit),
+                Look::Miss(miss) => Ok(miss),
+                Look::Away(away) => Err(away),
             };
             if !std::mem::replace(&mut missed, true) {
-                self.counters.misses.add();
+                self.missed(look.as_ref().map_or_else(|away| away.miss(), |missed| missed.why));
             }
-            if self.context.no_fill || self.is_late() {
-                return self.load(None, None, None);
+            if let Some(why) = self.context.no_fill.or_else(|| self.is_late().then_some(Bypass::Late)) {
+                return self.bypass(why);
             }
             if let Some(access) = self.fly(look).await {
                 return access;
@@ -185,13 +194,14 @@ impl<'a> Caller<'a> {
     /// Looks, unless this process knows better: what it has invalidated and not delivered yet it does not read, nor what was read before that was delivered.
     async fn look_or_pass_by(&self) -> Look {
         if self.is_undelivered(None) {
-            return Look::Away;
+            return Look::Away(Away::Undelivered);
         }
         let deliveries = self.core.journal.deliveries();
         let look = self.look().await;
         let Look::Hit { loaded, .. } = &look else { return look };
         let undelivered = self.is_undelivered(loaded.dependencies.as_deref());
-        if undelivered || self.core.journal.deliveries() != deliveries { Look::Away } else { look }
+        let undelivered = undelivered || self.core.journal.deliveries() != deliveries;
+        if undelivered { Look::Away(Away::Undelivered) } else { look }
     }
 
     /// Whether something that the call, or a value for it, depends on is being mutated by the transaction that this very task is inside of.
@@ -215,15 +225,24 @@ impl<'a> Caller<'a> {
         self.core.clock.now() >= self.deadline
     }
 
-    fn load(&self, leader: Option<Lead>, captured: Option<Vec<Dependency>>, key_token: Option<Dependency>) -> Access {
-        let (began, created) = (self.core.clock.now(), self.core.clock.wall());
-        Access::Load(Box::new(Load { leader, captured, key_token, recursive: false, began, created }))
+    /// Told before anything else comes of the call.
+    fn missed(&self, why: Miss) {
+        self.watch.count(Happened::Missed(why));
+        self.watch.missed(why);
+    }
+
+    fn load(&self, bypass: Option<Bypass>) -> Load {
+        Load::begin(self.core, bypass)
+    }
+
+    /// Loads for nobody else, and without the right to store it.
+    fn bypass(&self, why: Bypass) -> Access {
+        Access::Load(Box::new(self.load(Some(why))))
     }
 
     /// Loads inside of a load of the same key, on behalf of that.
     fn recur(&self) -> Access {
-        let (began, created) = (self.core.clock.now(), self.core.clock.wall());
-        Access::Load(Box::new(Load { leader: None, captured: None, key_token: None, recursive: true, began, created }))
+        Access::Load(Box::new(Load { recursive: true, ..self.load(Some(Bypass::Recursion)) }))
     }
 
     /// Makes the load around this call depend on what this call depends on.
@@ -238,7 +257,7 @@ impl<'a> Caller<'a> {
 pub(crate) fn inherit(frame: &Frame, core: usize, dependencies: Option<&[Dependency]>) {
     match dependencies {
         Some(dependencies) => frame.depend(core, dependencies),
-        None => frame.spoil(),
+        None => frame.spoil(Refusal::Undependable),
     }
 }
 

@@ -1,7 +1,20 @@
 //! A cache for one task, and carrying what a task has into another.
 
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context as Poller;
+use std::task::Poll;
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
 use crate::cache::Cache;
 use crate::context::Context;
+use crate::explain::Calls;
+use crate::explain::Recorder;
+use crate::explain::Trace;
+use crate::host::within;
 
 /// Runs `future` with `cache` in the place of the installed one.
 ///
@@ -27,10 +40,99 @@ use crate::context::Context;
 /// assert_eq!(cache.stats().total.loads, 1);
 /// # });
 /// ```
-pub fn scope<F: Future>(cache: Cache, future: F) -> impl Future<Output = F::Output> {
+pub fn scope<F: Future>(cache: Cache, future: F) -> Scoped<F> {
     let context = Context { cache: Some(cache), ..Context::current() };
-    context.carry(future)
+    Scoped { context, future: Some(future) }
 }
+
+pin_project! {
+    /// The future of [`scope()`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Scoped<F> {
+        context: Context,
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Scoped<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // What is dropped half-way belongs to the scope too.
+            this.context.enter(|| this.future.set(None));
+        }
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        // There is one until this is dropped.
+        let Some(future) = this.future.as_pin_mut() else { return Poll::Pending };
+        this.context.enter(|| future.poll(poller))
+    }
+}
+
+impl<F: Future> Scoped<F> {
+    /// Lists the calls of cached functions and mutators in the scope, and says of each why it went as it did.
+    ///
+    /// Calls in spawned tasks are among them if the task [carries](Scope::carry) the scope. The list is taken when the future has ended and what it loaded is
+    /// stored, which is waited for at most five seconds. Calls inside of a load or a mutation stand under it. Meant for tests: while it is asked for, a hit takes
+    /// the longer way.
+    ///
+    /// # Cancel safety
+    ///
+    /// The same as that of the future in the scope.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::explain::{Ending, Miss};
+    /// use cache_runtime::{Cache, cached, global, scope};
+    ///
+    /// #[cached(ttl = "1m", key = "double:{n}", tags = ["doubles"])]
+    /// async fn double(n: u64) -> u64 {
+    ///     2 * n
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let calls = async {
+    ///     double(21).await;
+    ///     double(21).await;
+    ///     global().invalidate_tags(["doubles"]).await;
+    ///     double(21).await
+    /// };
+    /// let (answer, calls) = scope(Cache::memory(), calls).explain().await;
+    /// assert_eq!(answer, 42);
+    /// assert_eq!(calls[0].missed, Some(Miss::Absent));
+    /// assert_eq!(calls[1].ending, Ending::Hit);
+    /// assert_eq!(calls[2].to_string(), "invalidate_tags: mutation of 0 keys and 1 tags, after: applied");
+    /// assert_eq!(calls[3].missed, Some(Miss::TokenGone));
+    /// # });
+    /// ```
+    pub fn explain(mut self) -> impl Future<Output = (F::Output, Calls)> {
+        let recorder = Arc::<Recorder>::default();
+        self.context.trace = Some(Arc::new(Trace::new(recorder.clone())));
+        let cache = self.context.cache.clone();
+        async move {
+            let output = self.await;
+            if let Some(cache) = cache {
+                // What is not stored by then is listed as pending.
+                let _ = within(&*cache.core().host, SETTLING, recorder.settled()).await;
+            }
+            (output, recorder.calls())
+        }
+    }
+}
+
+impl<F> fmt::Debug for Scoped<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scoped").finish_non_exhaustive()
+    }
+}
+
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// What the current task carries: its cache, the load it is inside of, and the transaction whose invalidations wait.
 ///

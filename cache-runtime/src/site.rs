@@ -167,6 +167,11 @@ impl Site {
         self.name.map_or_else(|| format!("{}::{}", self.module, self.function), str::to_owned)
     }
 
+    /// What the function is called beside its module: the name that was given, or its own.
+    pub(crate) fn label(&self) -> &'static str {
+        self.name.unwrap_or(self.function)
+    }
+
     /// The module of the function.
     pub const fn module(&self) -> &'static str {
         self.module

@@ -29,9 +29,14 @@ fn nothing_is_forgotten_in_the_examples() {
 
 #[test]
 fn every_link_in_the_documents_leads_to_a_file() {
-    for document in
-        ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/testing.md", "examples/data/README.md"]
-    {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/observability.md",
+        "docs/testing.md",
+        "examples/data/README.md",
+    ] {
         let folder = Path::new(document).parent().expect("a document is in a folder");
         for link in read(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split_once('#').map_or(link, |(file, _)| file);

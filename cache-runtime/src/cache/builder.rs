@@ -98,7 +98,7 @@ impl Builder {
     }
 
     /// What every key and tag in the store begins with, so that environments and applications can share one: up to 64 letters, digits, `-`, `_`, `.` and `:`. Comes before one in the URL. Defaults to
-    /// `cache`. The in-process store is nobody else's and has none.
+    /// `cache`. The in-process store is nobody else's and has none; there it only labels metrics.
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
         self
@@ -229,9 +229,14 @@ impl Builder {
         self.check()?;
         if let Some(namespace) = &self.namespace {
             check_namespace(namespace)?;
+            self.settings.namespace = namespace.as_str().into();
         }
         if let Some(parameters) = self.url.strip_prefix("memory:") {
-            self.settings.packing.codec = check_memory(parameters)?;
+            let (codec, namespace) = check_memory(parameters)?;
+            self.settings.packing.codec = codec;
+            if let (Some(namespace), None) = (namespace, &self.namespace) {
+                self.settings.namespace = namespace.into();
+            }
             return Ok(Cache::from_core(self.build_in_memory()));
         }
         self.build_remote()
@@ -285,6 +290,7 @@ impl Builder {
             store = store.namespace(namespace);
         }
         check_namespace(store.namespace_text())?;
+        self.settings.namespace = store.namespace_text().into();
         self.settings.packing.codec = self.codec.unwrap_or(store.codec);
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
         let host = self.host();
@@ -296,6 +302,8 @@ impl Builder {
             Some(faults) => faults.over(store, &host, &self.clock, &self.settings),
             None => store,
         };
+        #[cfg(feature = "metrics")]
+        let store = Arc::new(crate::metrics::facade::Timed::new(store, self.settings.namespace.clone()));
         Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings)))
     }
 
@@ -370,20 +378,20 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// The in-process store is nobody else's, so a namespace is taken and has nothing to do, and a codec only weighs.
-fn check_memory(parameters: &str) -> Result<Codec, Error> {
-    let mut codec = Codec::default();
+/// The in-process store is nobody else's: a namespace is what its metrics are called by and no more, and a codec only weighs.
+fn check_memory(parameters: &str) -> Result<(Codec, Option<&str>), Error> {
+    let (mut codec, mut named) = (Codec::default(), None);
     let Some(query) = parameters.strip_prefix('?').or(parameters.is_empty().then_some("")) else {
         return Err(Kind::Url(format!("`memory:{parameters}` is not understood; write `memory:`")).into());
     };
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
-            Some(("namespace", namespace)) => check_namespace(namespace)?,
+            Some(("namespace", namespace)) => named = check_namespace(namespace).map(|()| Some(namespace))?,
             Some(("codec", name)) => codec = Codec::named(name).map_err(|wrong| Kind::Url(wrong.to_owned()))?,
             _ => return Err(Kind::Url(format!("`memory:{parameters}` is not understood; write `memory:`")).into()),
         }
     }
-    Ok(codec)
+    Ok((codec, named))
 }
 
 fn check_namespace(namespace: &str) -> Result<(), Error> {

@@ -17,7 +17,10 @@ use tracing::Span;
 use crate::context::Context;
 use crate::entry::parts::Parts;
 use crate::entry::whole;
+use crate::explain::Bypass;
+use crate::explain::Ending;
 use crate::host::Task;
+use crate::metrics::Happened;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
 use crate::outcome::Split;
@@ -26,6 +29,7 @@ use crate::read;
 use crate::read::Access;
 use crate::read::Load;
 use crate::read::Request;
+use crate::watch::Watch;
 
 pin_project! {
     /// Ends with what the function returns, stored or loaded.
@@ -47,16 +51,24 @@ enum Stage {
     Accessing(Arc<Call>, Task<Access>),
     /// Loading, to be accounted for.
     Loading(Arc<Call>, Box<Load>, Context, Span),
-    /// Loading, on its own account.
-    Alone,
-    /// Loading past the cache, which only counts it.
-    Unused,
+    /// Loading, on its own account, and in a context where that is not the task's.
+    Alone(Arc<Watch>, Option<Context>, Bypass),
+    Over,
 }
 
 /// What does not change during one call.
 struct Call {
     request: Request,
     context: Context,
+    watch: Arc<Watch>,
+}
+
+/// Loads for nobody but its caller, in no frame of its own.
+fn alone(watch: Arc<Watch>, outer: Context, why: Bypass) -> Stage {
+    watch.loads(Some(why));
+    let inner = Context { trace: watch.inside(), ..outer };
+    let differs = inner.trace.is_some() || inner.no_fill.is_some();
+    Stage::Alone(watch, differs.then_some(inner), why)
 }
 
 impl<K: Outcome, T, F> GetOrLoad<K, T, F> {
@@ -100,28 +112,41 @@ where
     fn poll_on(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<K::Whole> {
         let this = self.project();
         if let Stage::Accessing(call, access) = this.stage {
-            match ready!(access.as_mut().poll(poller)) {
-                Access::Have(loaded) => match whole::<K>(loaded) {
-                    Some(whole) => return Poll::Ready(whole),
+            let stage = match ready!(access.as_mut().poll(poller)) {
+                Access::Have(loaded, how) => match whole::<K>(loaded) {
+                    Some(whole) => {
+                        call.watch.end(how);
+                        return Poll::Ready(whole);
+                    }
                     // Nothing was shared that this function could return.
-                    None => *this.stage = Stage::Alone,
+                    None => alone(call.watch.clone(), call.context.clone(), Bypass::OtherOutcome),
                 },
                 Access::Load(load) => {
-                    let inner = load.context(this.parts.cache.core(), &call.request, &call.context);
-                    let site = call.request.site;
-                    let span = tracing::debug_span!("cache_load", module = site.module(), function = site.function());
-                    *this.stage = Stage::Loading(call.clone(), load, inner, span);
+                    let inner = load.context(this.parts.cache.core(), &call.request, &call.context, &call.watch);
+                    let span = call.watch.load_span();
+                    Stage::Loading(call.clone(), load, inner, span)
                 }
+            };
+            *this.stage = stage;
+        }
+        let whole = ready!(match this.stage {
+            Stage::Loading(_, _, inner, span) => span.in_scope(|| inner.enter(|| this.load.poll(poller))),
+            Stage::Alone(_, Some(inner), _) => inner.enter(|| this.load.poll(poller)),
+            Stage::New | Stage::Accessing(..) | Stage::Alone(_, None, _) | Stage::Over => this.load.poll(poller),
+        });
+        match std::mem::replace(this.stage, Stage::Over) {
+            Stage::Loading(call, load, inner, _) => {
+                let landing = this.parts.landing::<K>(&whole, this.ttl);
+                let contexts = (&call.context, &inner);
+                load.settle(this.parts.cache.core(), &call.request, contexts, &call.watch, landing);
             }
-        }
-        if let Stage::Unused = this.stage {
-            return this.load.poll(poller).map(|whole| this.parts.count_failure::<K>(whole));
-        }
-        let Stage::Loading(_, _, inner, span) = this.stage else { return this.load.poll(poller) };
-        let whole = ready!(span.in_scope(|| inner.enter(|| this.load.poll(poller))));
-        if let Stage::Loading(call, load, inner, _) = std::mem::replace(this.stage, Stage::Alone) {
-            let landing = this.parts.landing::<K>(&whole, this.ttl);
-            load.settle(this.parts.cache.core(), &call.request, &call.context, &inner, landing);
+            Stage::Alone(watch, _, why) => {
+                if matches!(K::split(&whole), Split::Failed) {
+                    watch.count(Happened::LoadFailed);
+                }
+                watch.end(Ending::Bypassed(why));
+            }
+            Stage::New | Stage::Accessing(..) | Stage::Over => {}
         }
         Poll::Ready(whole)
     }
@@ -130,30 +155,16 @@ where
 impl Parts {
     #[cold]
     fn first_stage(&self, request: impl FnOnce() -> Request) -> Stage {
-        if !self.takes_part() {
-            self.pass_by();
-            return Stage::Unused;
+        let (core, context) = (self.cache.core(), self.context());
+        let watch = Arc::new(Watch::call(core, self.site, &context));
+        if let Some(why) = self.no_part() {
+            self.spoil();
+            return alone(watch, context, why);
         }
-        let call = Arc::new(Call { request: request(), context: self.context() });
-        let (core, accessing) = (self.cache.core().clone(), call.clone());
-        let access = async move { read::access(&core, &accessing.request, &accessing.context).await };
-        let span = tracing::debug_span!("cache_access", module = self.site.module(), function = self.site.function());
+        let call = Arc::new(Call { request: request(), context, watch });
+        let (core, accessing, span) = (core.clone(), call.clone(), call.watch.span.clone());
+        let access = async move { read::access(&core, &accessing.request, &accessing.context, &accessing.watch).await };
         Stage::Accessing(call, Box::pin(access.instrument(span)))
-    }
-
-    /// Loads with no look and no right to store, which the load around this one cannot depend on.
-    fn pass_by(&self) {
-        let counters = self.cache.core().metrics.of(self.site);
-        counters.loads.add();
-        counters.bypassed.add();
-        self.spoil();
-    }
-
-    fn count_failure<K: Outcome>(&self, whole: K::Whole) -> K::Whole {
-        if matches!(K::split(&whole), Split::Failed) {
-            self.cache.core().metrics.of(self.site).failures.add();
-        }
-        whole
     }
 }
 

@@ -12,6 +12,10 @@ use crate::core::Loaded;
 use crate::entry::said::Said;
 use crate::entry::said::Span;
 use crate::envelope::Payload;
+use crate::explain::Bypass;
+use crate::explain::Ending;
+use crate::explain::Miss;
+use crate::explain::Refusal;
 use crate::invalidation;
 use crate::invalidation::Delivery;
 use crate::key::KeyPart;
@@ -20,6 +24,7 @@ use crate::key::Name;
 use crate::key::SecretOf;
 use crate::key::Text;
 use crate::key::Unwritable;
+use crate::metrics::Happened;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
 use crate::outcome::Split;
@@ -32,6 +37,8 @@ use crate::site::Site;
 use crate::site::Templates;
 use crate::store::Targets;
 use crate::token::Register;
+use crate::watch;
+use crate::watch::Watch;
 
 /// An entry without its types.
 #[derive(Clone)]
@@ -104,7 +111,7 @@ impl Parts {
             Payload::Empty => K::empty()?,
             Payload::Bytes(_) => return None,
         };
-        core.metrics.of(self.site).hits.add();
+        watch::hit(core, self.site);
         Some(whole)
     }
 
@@ -175,7 +182,9 @@ impl Parts {
 
     pub(super) fn context(&self) -> Context {
         let mut context = Context::current();
-        context.no_fill |= self.said.options.in_transaction;
+        if self.said.options.in_transaction {
+            context.no_fill = Some(Bypass::InTransaction);
+        }
         context
     }
 
@@ -201,20 +210,23 @@ impl Parts {
     /// Says that the load around this call cannot depend on what it finds.
     pub(super) fn spoil(&self) {
         if let Some(frame) = Context::current().frame {
-            frame.spoil();
+            frame.spoil(Refusal::Undependable);
         }
     }
 
-    /// Whether something may be looked for and stored here at all.
-    pub(super) fn takes_part(&self) -> bool {
-        !self.said.options.unused && self.owns_its_name() && !self.is_unwritable(&self.said.text)
+    /// Why nothing may be looked for and stored here at all, if that is so.
+    pub(super) fn no_part(&self) -> Option<Bypass> {
+        let unused = self.said.options.unused.then_some(Bypass::Unused);
+        let clash = || (!self.owns_its_name()).then_some(Bypass::NameClash);
+        let unnamed = || self.is_unwritable(&self.said.text).then_some(Bypass::Unnamed);
+        unused.or_else(clash).or_else(unnamed)
     }
 
     /// Whether a part in `text` could not be written, which is then reported.
     fn is_unwritable(&self, text: &[u8]) -> bool {
         let unwritable = Unwritable::find(text);
         if let Some(why) = unwritable {
-            self.cache.core().metrics.of(self.site).unnamed.add();
+            self.cache.core().metrics.of(self.site).count(Happened::Unnamed);
             self.site.report(why);
         }
         unwritable.is_some()
@@ -228,15 +240,19 @@ impl Parts {
 /// What can be done with an entry, whatever its type.
 impl Parts {
     pub(super) async fn look(&self, request: Request) -> Option<(Loaded, Duration)> {
-        if !self.takes_part() {
+        let context = self.context();
+        if let Some(why) = self.no_part() {
             self.spoil();
+            let watch = Watch::call(self.cache.core(), self.site, &context);
+            watch.missed(if why == Bypass::Unused { Miss::Unused } else { Miss::NameClash });
+            watch.end(Ending::Missed);
             return None;
         }
-        read::stored(self.cache.core(), &request, &self.context()).await
+        read::stored(self.cache.core(), &request, &context).await
     }
 
     pub(super) async fn put(&self, request: Request, landing: Landing) -> bool {
-        self.takes_part() && read::put(self.cache.core(), &request, &self.context(), landing).await
+        read::put(self.cache.core(), &request, &self.storing_context(), landing).await
     }
 
     pub(super) async fn refresh<F: Future>(
@@ -245,9 +261,12 @@ impl Parts {
         load: F,
         landed: impl FnOnce(&F::Output) -> Landing,
     ) -> F::Output {
-        let mut context = self.context();
-        context.no_fill |= !self.takes_part();
-        read::refresh(self.cache.core(), &request, &context, load, landed).await
+        read::refresh(self.cache.core(), &request, &self.storing_context(), load, landed).await
+    }
+
+    fn storing_context(&self) -> Context {
+        let context = self.context();
+        Context { no_fill: self.no_part().or(context.no_fill), ..context }
     }
 
     pub(super) async fn invalidate(&self) -> Delivery {

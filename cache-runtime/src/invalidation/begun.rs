@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Cache;
+use crate::context::Context;
 use crate::core::Core;
+use crate::explain::Told;
 use crate::host::Task;
 use crate::invalidation::Deferral;
 use crate::invalidation::Ending;
@@ -16,6 +18,7 @@ use crate::invalidation::guard::clear_twice;
 use crate::invalidation::report;
 use crate::site::Site;
 use crate::store::Targets;
+use crate::watch::Mutating;
 
 /// A mutation that has begun.
 pub(super) struct Begun {
@@ -23,6 +26,9 @@ pub(super) struct Begun {
     pub(super) under: Vec<Under>,
     /// What the result is to fill, of the first of them.
     pub(super) names: ResultNames,
+    pub(super) watch: Mutating,
+    /// What the body runs in, if its calls are noted.
+    pub(super) inside: Option<Context>,
 }
 
 /// Who invalidates at the end.
@@ -35,14 +41,19 @@ pub(super) enum Under {
 }
 
 impl Begun {
+    pub(super) fn context(&self) -> Option<&Context> {
+        self.inside.as_ref()
+    }
+
     /// Sees to what `output` means.
     pub(super) fn end<O>(self, ending: impl Ending<O>, output: &O) -> Option<Task> {
         // Should the ending panic, the rest is dropped with it, as when the body had panicked.
-        let Self { under, names } = self;
+        let Self { under, names, mut watch, .. } = self;
         let mut more = Targets::default();
         match ending.end(output, names) {
             Verdict::Nothing => {
                 under.into_iter().for_each(Under::dismiss);
+                watch.end(Told::Unchanged);
                 return None;
             }
             Verdict::Known => {}
@@ -54,44 +65,59 @@ impl Begun {
                 more = named.targets;
             }
         }
-        let ends = under.into_iter().filter_map(|under| under.end(std::mem::take(&mut more)));
-        all(ends.collect())
+        watch.named(&more);
+        end_all(under, more, watch)
     }
 }
 
-/// Ends all of them, also if one takes long: each has the store's deadline for itself.
-fn all(mut ends: Vec<Task>) -> Option<Task> {
-    match ends.len() {
-        0 | 1 => ends.pop(),
-        _ => Some(Box::pin(async move {
-            for end in ends {
-                end.await;
-            }
-        })),
+/// Ends it in every cache, also if one takes long: each has the store's deadline for itself.
+fn end_all(under: Vec<Under>, mut more: Targets, watch: Mutating) -> Option<Task> {
+    let (mut told, mut guards) = (Told::Applied, Vec::with_capacity(under.len()));
+    for under in under {
+        match under.end(std::mem::take(&mut more)) {
+            Left::Told(one) => told = told.worse(one),
+            Left::Guard(guard) => guards.push(guard),
+        }
     }
+    if guards.is_empty() {
+        watch.end(told);
+        return None;
+    }
+    Some(Box::pin(async move {
+        for guard in guards {
+            told = told.worse(guard.clear().await.into());
+        }
+        watch.end(told);
+    }))
+}
+
+/// What is left to do at the end.
+enum Left {
+    /// Nothing.
+    Told(Told),
+    /// To clear what is guarded.
+    Guard(Guard),
 }
 
 impl Under {
     /// Invalidates, and `more` with it.
-    fn end(self, more: Targets) -> Option<Task> {
+    fn end(self, more: Targets) -> Left {
         match self {
             Self::Transaction(enlisted) => {
                 enlisted.end(more);
-                None
+                Left::Told(Told::AtTheEnd)
             }
             Self::Guard(guard) => {
                 guard.add_unmarked(more);
-                Some(Box::pin(async move {
-                    let _ = guard.clear().await;
-                }))
+                Left::Guard(guard)
             }
             Self::Uncommitted(guard) => {
                 tracing::warn!(
-                    function = guard.site.function(),
+                    function = guard.site.label(),
                     "a mutation inside of a transaction has returned before the commit; run it inside of `defer_invalidations`"
                 );
                 guard.add_unmarked(more);
-                None
+                Left::Told(Told::Uncommitted)
             }
         }
     }

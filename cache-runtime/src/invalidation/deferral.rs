@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::context::Context;
 use crate::core::Core;
 use crate::core::lock;
+use crate::explain::Told;
 use crate::invalidation::Delivery;
 use crate::invalidation::Mode;
 use crate::invalidation::guard::Guard;
@@ -14,6 +15,7 @@ use crate::invalidation::guard::deliver;
 use crate::site::Site;
 use crate::store::Targets;
 use crate::token::Register;
+use crate::watch::Mutating;
 
 /// Invalidations that wait for the end of a transaction: a guard for each cache.
 #[derive(Debug, Default)]
@@ -81,10 +83,26 @@ impl Deferral {
 
 /// Invalidates `targets`: at the end of the transaction that this task is inside of, or at once.
 pub(crate) async fn invalidate(core: &Arc<Core>, site: &'static Site, targets: Targets) -> Delivery {
-    if let Some(deferral) = Context::current().deferral
+    invalidate_all(site, vec![(core.clone(), targets)]).await
+}
+
+/// The same in several caches, as one mutation.
+pub(super) async fn invalidate_all(site: &'static Site, all: Vec<(Arc<Core>, Targets)>) -> Delivery {
+    let context = Context::current();
+    let watch = Mutating::call(site, &context, Mode::After, all.iter().map(|(_, targets)| targets));
+    let mut told = Told::Applied;
+    for (core, targets) in all {
+        told = told.worse(invalidate_one(&core, site, targets, &context).await);
+    }
+    watch.end(told);
+    if told == Told::Applied { Delivery::Applied } else { Delivery::Deferred }
+}
+
+async fn invalidate_one(core: &Arc<Core>, site: &'static Site, targets: Targets, context: &Context) -> Told {
+    if let Some(deferral) = &context.deferral
         && deferral.enlist(core, site, targets.clone(), (Mode::Guarded, None)).await
     {
-        return Delivery::Deferred;
+        return Told::AtTheEnd;
     }
-    deliver(core, site, targets, None).await
+    deliver(core, site, targets, None).await.into()
 }

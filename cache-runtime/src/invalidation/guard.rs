@@ -15,6 +15,7 @@ use crate::core::lock;
 use crate::invalidation::Delivery;
 use crate::invalidation::Mode;
 use crate::journal;
+use crate::metrics::Happened;
 use crate::site::Site;
 use crate::store::Keeps;
 use crate::store::Mark;
@@ -82,7 +83,7 @@ impl Guard {
         self.keep_renewing();
         let mark = Mark { id: self.id, life: life(&self.core, hold_off), strict, renew: false };
         if let Err(error) = mark_all(&self.core, &targets, mark).await {
-            tracing::warn!(function = self.site.function(), %error, "a mutation runs unguarded; its invalidation comes after it");
+            tracing::warn!(function = self.site.label(), %error, "a mutation runs unguarded; its invalidation comes after it");
         }
     }
 
@@ -129,7 +130,7 @@ impl Guard {
         };
         if outlived {
             tracing::warn!(
-                function = self.site.function(),
+                function = self.site.label(),
                 "a mutation ran longer than its hold-off, unguarded at the end"
             );
         }
@@ -200,15 +201,16 @@ pub(crate) async fn deliver(
     let journaled = Journaled { core, targets: &targets, confirmed: false };
     let result = revoke_all(core, &targets, ended).await;
     journaled.end(result.is_ok());
-    let counters = core.metrics.of(site);
+    let tally = core.metrics.of(site);
     match result {
         Ok(()) => {
-            counters.applied.add();
+            tally.count(Happened::Applied);
+            core.metrics.local_entries(|| core.local.as_ref().map(|local| local.len()));
             Delivery::Applied
         }
         Err(error) => {
-            counters.deferred.add();
-            tracing::warn!(function = site.function(), %error, "an invalidation is deferred");
+            tally.count(Happened::Deferred);
+            tracing::warn!(function = site.label(), %error, "an invalidation is deferred");
             Delivery::Deferred
         }
     }

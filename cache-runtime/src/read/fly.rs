@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::core::Loaded;
+use crate::explain::Bypass;
+use crate::explain::Ending;
 use crate::flight::Entered;
 use crate::flight::Evidence;
 use crate::flight::Flight;
@@ -20,6 +22,8 @@ use crate::policy;
 use crate::read::Access;
 use crate::read::Caller;
 use crate::read::Lead;
+use crate::read::Load;
+use crate::read::look::Away;
 use crate::read::look::Look;
 use crate::read::look::Missed;
 use crate::read::scout::Scouted;
@@ -32,34 +36,37 @@ type Running = Flight<Right, Loaded>;
 /// A value or a load, or one more round.
 type Turn = Option<Access>;
 
+/// What the look brought, which is no hit.
+type Looked<'a> = Result<&'a Missed, Away>;
+
 impl Caller<'_> {
     /// Joins a load of this process, or leads one.
-    pub(super) async fn fly(&self, look: Option<Missed>) -> Turn {
+    pub(super) async fn fly(&self, look: Result<Missed, Away>) -> Turn {
         let key = self.flight_key();
         // Inside of another load a value also has to be younger than the key's token, which the look has brought.
         let came = if self.context.frame.is_some() { self.core.flights.tick() } else { self.came };
         match self.core.flights.enter(&key, came) {
-            Entered::Older(flight) => self.fly_past(&key, flight, came, look).await,
-            entered => self.take(entered, look.as_ref(), None).await,
+            Entered::Older(flight) => self.fly_past(&key, flight, came, looked(&look)).await,
+            entered => self.take(entered, looked(&look), None).await,
         }
     }
 
     /// A load is running that began before this caller came: what does the store say of it?
-    async fn fly_past(&self, key: &FlightKey, older: Arc<Running>, came: Tick, look: Option<Missed>) -> Turn {
-        let scouted = self.scout_or_not(look.as_ref()).await;
+    async fn fly_past(&self, key: &FlightKey, older: Arc<Running>, came: Tick, look: Looked<'_>) -> Turn {
+        let scouted = self.scout_or_not(look).await;
         if let Some(entered) = scouted.evidence.as_ref().and_then(|evidence| older.join(evidence)) {
-            return self.take(entered, look.as_ref(), None).await;
+            return self.take(entered, look, None).await;
         }
         let entered = self.core.flights.supersede(key, &older, came);
-        let queues = scouted.evidence.is_none() && matches!(scouted.step, Step::Load(None));
+        let queues = scouted.evidence.is_none() && matches!(scouted.step, Step::Load(Err(_)));
         if let (Entered::Lead(_), true, Some(end)) = (&entered, queues, older.end()) {
             // Nothing can tell whether that load is fresh enough, so one waits for it to end and loads for all who came meanwhile.
             drop(within(&*self.core.host, self.patience(), end).await);
         }
-        self.take(entered, look.as_ref(), Some(scouted)).await
+        self.take(entered, look, Some(scouted)).await
     }
 
-    async fn take(&self, entered: Entered<Right, Loaded>, look: Option<&Missed>, scouted: Option<Scouted>) -> Turn {
+    async fn take(&self, entered: Entered<Right, Loaded>, look: Looked<'_>, scouted: Option<Scouted>) -> Turn {
         match entered {
             Entered::Lead(leader) => Some(self.lead(leader, look, scouted).await),
             Entered::Wait(waiting) => {
@@ -73,34 +80,34 @@ impl Caller<'_> {
         }
     }
 
-    async fn wait(&self, waiting: Waiting, look: Option<&Missed>) -> Turn {
+    async fn wait(&self, waiting: Waiting, look: Looked<'_>) -> Turn {
         match within(&*self.core.host, self.patience(), waiting).await {
             Some(Ok(Verdict::Landed(loaded))) => Some(self.joined(loaded, look)),
             Some(Ok(Verdict::Lead(leader))) => Some(self.lead(leader, look, None).await),
             Some(Ok(Verdict::Retry) | Err(_)) => None,
-            Some(Ok(Verdict::Alone)) | None => Some(self.load(None, None, None)),
+            Some(Ok(Verdict::Alone)) => Some(self.bypass(Bypass::OthersFailed)),
+            None => Some(self.bypass(Bypass::Late)),
         }
     }
 
     /// Another's load brought it. What this call itself depends on was seen before it joined.
-    fn joined(&self, mut loaded: Loaded, look: Option<&Missed>) -> Access {
-        self.counters.joined.add();
+    fn joined(&self, mut loaded: Loaded, look: Looked<'_>) -> Access {
         if self.context.frame.is_some() {
-            let own = look.and_then(|look| self.captured(look.states.iter().copied()));
+            let own = look.ok().and_then(|look| self.captured(look.states.iter().copied()));
             loaded.dependencies =
                 loaded.dependencies.zip(own).map(|(loads, own)| loads.iter().cloned().chain(own).collect());
         }
-        Access::Have(loaded)
+        Access::Have(loaded, Ending::Joined)
     }
 
     /// Leads a flight: tries for the lease until there is a value, or a reason to load.
-    async fn lead(&self, mut leader: Lead, look: Option<&Missed>, scouted: Option<Scouted>) -> Access {
-        let key_token = look.and_then(|look| self.key_token(look));
+    async fn lead(&self, mut leader: Lead, look: Looked<'_>, scouted: Option<Scouted>) -> Access {
+        let key_token = look.ok().and_then(|look| self.key_token(look));
         if let Some(right) = &leader.right {
             let captured = right.captured.clone();
             let evidence = Evidence { slot: Slot::Lease(right.lease), captured: captured.clone() };
             leader.start(Some(evidence));
-            return self.load(Some(leader), Some(captured), key_token);
+            return self.lead_load(leader, None, Some(captured), key_token);
         }
         let scouted = match scouted {
             Some(scouted) => scouted,
@@ -116,9 +123,10 @@ impl Caller<'_> {
         loop {
             match scouted.step {
                 Step::Load(right) => {
-                    leader.right = right;
+                    let bypass = right.as_ref().err().copied();
+                    leader.right = right.ok();
                     leader.start(scouted.evidence);
-                    return self.load(Some(leader), scouted.captured, key_token);
+                    return self.lead_load(leader, bypass, scouted.captured, key_token);
                 }
                 // Once it was filled in between is news; again and again it is something that is none of ours.
                 Step::Again if !std::mem::replace(&mut changed, true) => {}
@@ -126,18 +134,31 @@ impl Caller<'_> {
             }
             if !slept || self.is_late() {
                 leader.start(None);
-                return self.load(Some(leader), None, None);
+                return self.lead_load(leader, Some(Bypass::Late), None, None);
             }
             let sent = self.core.flights.tick();
-            let look = self.look_or_pass_by().await;
-            if let Look::Hit { loaded, .. } = look {
-                leader.observe(sent, &loaded);
-                self.counters.joined.add();
-                return Access::Have(loaded);
-            }
-            key_token = look.missed().and_then(|look| self.key_token(look));
-            scouted = self.scout_or_not(look.missed()).await;
+            let look = match self.look_or_pass_by().await {
+                Look::Hit { loaded, .. } => {
+                    leader.observe(sent, &loaded);
+                    return Access::Have(loaded, Ending::Waited);
+                }
+                Look::Miss(missed) => Ok(missed),
+                Look::Away(away) => Err(away),
+            };
+            key_token = looked(&look).ok().and_then(|look| self.key_token(look));
+            scouted = self.scout_or_not(looked(&look)).await;
         }
+    }
+
+    /// Loads for everybody who waits.
+    fn lead_load(
+        &self,
+        leader: Lead,
+        bypass: Option<Bypass>,
+        captured: Option<Vec<Dependency>>,
+        key_token: Option<Dependency>,
+    ) -> Access {
+        Access::Load(Box::new(Load { leader: Some(leader), captured, key_token, ..self.load(bypass) }))
     }
 
     /// Sleeps; says whether it did, because a runtime that has ended lets nobody sleep.
@@ -159,4 +180,8 @@ impl Caller<'_> {
             version: self.request.version,
         }
     }
+}
+
+fn looked(look: &Result<Missed, Away>) -> Looked<'_> {
+    look.as_ref().map_err(|away| *away)
 }

@@ -12,6 +12,10 @@ use crate::envelope::Packed;
 use crate::envelope::Payload;
 use crate::envelope::Stored;
 use crate::envelope::Unreadable;
+use crate::explain::Bypass;
+use crate::explain::Miss;
+use crate::metrics::Happened;
+use crate::metrics::Operation;
 use crate::read::Caller;
 use crate::store::Begin;
 use crate::store::Blob;
@@ -29,7 +33,36 @@ use crate::token::State;
 pub(super) enum Look {
     Hit { loaded: Loaded, remaining: Duration },
     Miss(Missed),
-    Away,
+    Away(Away),
+}
+
+/// Why there is nothing to go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Away {
+    /// The store did not answer.
+    Store,
+    /// The store does not know yet of an invalidation.
+    Undelivered,
+    /// The transaction that this very task is inside of changes it.
+    InTransaction,
+}
+
+impl Away {
+    pub(super) fn miss(self) -> Miss {
+        match self {
+            Self::Store => Miss::StoreAway,
+            Self::Undelivered => Miss::Undelivered,
+            Self::InTransaction => Miss::InTransaction,
+        }
+    }
+
+    pub(super) fn bypass(self) -> Bypass {
+        match self {
+            Self::Store => Bypass::StoreAway,
+            Self::Undelivered => Bypass::Undelivered,
+            Self::InTransaction => Bypass::InTransaction,
+        }
+    }
 }
 
 /// Nothing that may be served.
@@ -38,19 +71,12 @@ pub(super) struct Missed {
     pub(super) seen: Option<LeaseId>,
     /// The states of the caller's own registers.
     pub(super) states: Vec<State>,
+    /// Why it may not be served.
+    pub(super) why: Miss,
 }
 
 /// How often a nested call looks again because what it depends on was not there.
 const MOST_LOOKS: u32 = 4;
-
-impl Look {
-    pub(super) fn missed(&self) -> Option<&Missed> {
-        match self {
-            Self::Miss(missed) => Some(missed),
-            Self::Hit { .. } | Self::Away => None,
-        }
-    }
-}
 
 impl Caller<'_> {
     /// Reads entry and tokens in one round trip.
@@ -58,9 +84,9 @@ impl Caller<'_> {
         match self.try_look().await {
             Ok(look) => look,
             Err(error) => {
-                self.counters.store_failures.add();
-                tracing::debug!(function = self.request.site.function(), %error, "the store did not answer a read");
-                Look::Away
+                self.watch.count(Happened::StoreFailed(Operation::Read));
+                tracing::debug!(function = self.request.site.label(), %error, "the store did not answer a read");
+                Look::Away(Away::Store)
             }
         }
     }
@@ -82,10 +108,12 @@ impl Caller<'_> {
             }
             let own = states[..self.registers.len()].to_vec();
             let known = registers.into_iter().zip(states).collect();
-            let Some((seen, blob)) = entry else { return Ok(Look::Miss(Missed { seen: None, states: own })) };
+            let Some((seen, blob)) = entry else {
+                return Ok(Look::Miss(Missed { seen: None, states: own, why: self.absence() }));
+            };
             return Ok(match self.judge(blob, known).await? {
-                Some(hit) => hit,
-                None => Look::Miss(Missed { seen: Some(seen), states: own }),
+                Ok(hit) => hit,
+                Err(why) => Look::Miss(Missed { seen: Some(seen), states: own, why }),
             });
         }
     }
@@ -112,32 +140,48 @@ impl Caller<'_> {
         self.core.store.begin(Begin { lease: None, registers, token_life: life }).await.map(drop)
     }
 
-    /// The entry as a hit, if it is one.
-    async fn judge(&self, blob: Blob, mut known: Vec<(Register, State)>) -> Result<Option<Look>, StoreError> {
-        let Some(held) = self.open(blob) else { return Ok(None) };
+    /// Why the store has nothing under the key.
+    fn absence(&self) -> Miss {
+        let expired = self.core.local.as_ref().is_some_and(|local| local.has_expired(&self.request.key));
+        if expired { Miss::Expired } else { Miss::Absent }
+    }
+
+    /// The entry as a hit, or why it is none.
+    async fn judge(&self, blob: Blob, mut known: Vec<(Register, State)>) -> Result<Result<Look, Miss>, StoreError> {
+        let Some(held) = self.open(blob) else { return Ok(Err(Miss::Unreadable)) };
         let stored = held.stored();
         let header = &stored.header;
-        let Some(remaining) = self.remaining(header) else { return Ok(None) };
-        let of_type = header.schema == self.request.codec.schema && header.version == self.request.version;
-        let of_type = of_type || self.core.breaks(Rule::TypeOfEntry);
-        let has_tags = self.request.tags.iter().all(|tag| header.dependencies.iter().any(|own| own.register == *tag));
-        if !of_type || !has_tags {
-            return Ok(None);
+        let Some(remaining) = self.remaining(header) else { return Ok(Err(Miss::Expired)) };
+        if let Some(why) = self.other(header) {
+            return Ok(Err(why));
         }
         self.read_missing(header, &mut known).await?;
-        if !header.dependencies.iter().all(|dependency| stands(dependency, &known)) {
-            return Ok(None);
+        if let Some(why) = header.dependencies.iter().find_map(|dependency| fallen(dependency, &known)) {
+            return Ok(Err(why));
         }
-        let Some(value) = self.decode(&stored.payload) else { return Ok(None) };
+        let Some(value) = self.decode(&stored.payload) else { return Ok(Err(Miss::Unreadable)) };
         if value.is_none() && !self.request.may_be_empty {
-            return Ok(None);
+            return Ok(Err(Miss::OtherOutcome));
         }
         self.remember_inherited(header);
         let own_key = known.iter().filter(|(register, _)| self.is_own_key(register)).map(dependency_on);
         // Inside of another load, what has no token for its own key cannot be depended on.
         let dependencies = || header.dependencies.iter().cloned().map(Some).chain(own_key).collect();
         let dependencies = if self.wants_dependencies() { dependencies() } else { None };
-        Ok(Some(Look::Hit { loaded: Loaded { value, dependencies }, remaining }))
+        Ok(Ok(Look::Hit { loaded: Loaded { value, dependencies }, remaining }))
+    }
+
+    /// Why it is another function's entry, or one of another deploy, if it is.
+    fn other(&self, header: &Header) -> Option<Miss> {
+        let has = |tag: &Register| header.dependencies.iter().any(|own| own.register == *tag);
+        let heeded = !self.core.breaks(Rule::TypeOfEntry);
+        if heeded && header.schema != self.request.codec.schema {
+            Some(Miss::OtherType)
+        } else if heeded && header.version != self.request.version {
+            Some(Miss::OtherVersion)
+        } else {
+            (!self.request.tags.iter().all(has)).then_some(Miss::OtherTags)
+        }
     }
 
     /// Whether anybody asks what a hit depends on.
@@ -152,8 +196,8 @@ impl Caller<'_> {
             Blob::Bytes(bytes) => match Stored::decode(&self.request.key, &bytes, &self.registers) {
                 Ok(stored) => Some(Arc::new(stored)),
                 Err(error) => {
-                    self.counters.unreadable.add();
-                    tracing::warn!(function = self.request.site.function(), %error, "an entry could not be read");
+                    self.watch.count(Happened::Unreadable);
+                    tracing::warn!(function = self.request.site.label(), %error, "an entry could not be read");
                     None
                 }
             },
@@ -168,8 +212,8 @@ impl Caller<'_> {
             Payload::Bytes(packed) => match self.unpack(packed) {
                 Ok(value) => Some(Some(value)),
                 Err(error) => {
-                    self.counters.unreadable.add();
-                    tracing::warn!(function = self.request.site.function(), %error, "a stored value could not be read");
+                    self.watch.count(Happened::Unreadable);
+                    tracing::warn!(function = self.request.site.label(), %error, "a stored value could not be read");
                     None
                 }
             },
@@ -244,7 +288,15 @@ fn dependency_on((register, state): &(Register, State)) -> Option<Dependency> {
     state.usable().map(|token| Dependency { register: register.clone(), token })
 }
 
-fn stands(dependency: &Dependency, known: &[(Register, State)]) -> bool {
+/// Why an entry cannot rest on `dependency` any more, if it cannot.
+fn fallen(dependency: &Dependency, known: &[(Register, State)]) -> Option<Miss> {
     let now = known.iter().find(|(register, _)| *register == dependency.register);
-    now.is_some_and(|(_, state)| state.usable() == Some(dependency.token))
+    let state = now.map_or(State::Absent, |(_, state)| *state);
+    let stands = state.usable() == Some(dependency.token);
+    let why = match state {
+        State::Absent => Miss::TokenGone,
+        State::Token(_) => Miss::Invalidated,
+        State::Pending { .. } => Miss::Mutating,
+    };
+    (!stands).then_some(why)
 }

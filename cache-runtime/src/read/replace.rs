@@ -7,6 +7,11 @@ use tracing::Instrument as _;
 use crate::context::Context;
 use crate::core::Core;
 use crate::envelope::Origin;
+use crate::explain::Bypass;
+use crate::explain::Ending;
+use crate::explain::Fill as Filled;
+use crate::explain::Miss;
+use crate::explain::Refusal;
 use crate::lease::Right;
 use crate::read::Caller;
 use crate::read::Landing;
@@ -20,19 +25,39 @@ use crate::read::settle::fill_now;
 use crate::store::Steal;
 use crate::token::Dependency;
 use crate::token::State;
+use crate::watch::Storing;
+use crate::watch::Watch;
 
 /// Stores a value that is at hand; says whether it was stored.
 pub(crate) async fn put(core: &Arc<Core>, request: &Request, context: &Context, landing: Landing) -> bool {
-    let Landing::Stored { value, ttl, tags } = landing else { return false };
+    let watch = Watch::call(core, request.site, context);
+    let span = watch.span.clone();
+    let stored = try_put(core, request, context, &watch, landing).instrument(span).await;
+    watch.end(stored.map_or_else(Ending::Bypassed, |_| Ending::Put));
+    stored.unwrap_or(false)
+}
+
+async fn try_put(
+    core: &Arc<Core>,
+    request: &Request,
+    context: &Context,
+    watch: &Watch,
+    landing: Landing,
+) -> Result<bool, Bypass> {
+    let Landing::Stored { value, ttl, tags } = landing else {
+        watch.brought(if matches!(landing, Landing::Failed) { Filled::Failed } else { Filled::Nothing });
+        return Ok(false);
+    };
     if ttl.is_zero() {
-        core.metrics.of(request.site).unwanted.add();
-        return false;
+        Storing::new(watch).end(Err(Refusal::Unwanted));
+        return Ok(false);
     }
     let (began, created) = (core.clock.now(), core.clock.wall());
     // Its tokens are those of now, which is when the value counts as loaded.
-    let (Some(right), captured) = take_over(core, request, context).await else { return false };
+    let (right, captured) = take_over(core, request, context, watch).await?;
     let filling = Filling { value, ttl, origin: Origin { site: request.site, tags }, began, created };
-    fill_now(core, request, filling, captured, right).await
+    let captured = captured.ok_or(Refusal::Undependable);
+    Ok(fill_now(core, request, Storing::new(watch), filling, captured, right).await)
 }
 
 /// Runs `load`, and stores what `landed` makes of its output. Nobody is given it before, and a load that runs already may not be stored any more.
@@ -47,31 +72,37 @@ pub(crate) async fn refresh<F: Future>(
     load: F,
     landed: impl FnOnce(&F::Output) -> Landing,
 ) -> F::Output {
-    let (right, captured) = take_over(core, request, context).await;
-    if right.is_none() {
-        core.metrics.of(request.site).bypassed.add();
-    }
-    let (began, created) = (core.clock.now(), core.clock.wall());
-    let running = Load { leader: None, captured, key_token: None, recursive: false, began, created };
-    let inner = running.context(core, request, context);
-    let span = tracing::debug_span!("cache_load", module = request.site.module(), function = request.site.function());
-    let output = inner.clone().carry(load).instrument(span).await;
+    let watch = Watch::call(core, request.site, context);
+    let taken = take_over(core, request, context, &watch).instrument(watch.span.clone()).await;
+    let bypass = taken.as_ref().err().copied();
+    let (right, captured) = taken.map_or((None, None), |(right, captured)| (Some(right), captured));
+    let running = Load { captured, ..Load::begin(core, bypass) };
+    let inner = running.context(core, request, context, &watch);
+    let output = inner.clone().carry(load).instrument(watch.load_span()).await;
     let landing = landed(&output);
-    running.settle_now(core, request, (context, &inner), landing, right).await;
+    running.settle_now(core, request, (context, &inner), &watch, landing, right).await;
     output
 }
 
-/// The right to fill the key from now on, taken from whoever has it, and the tokens of its tags; nothing where nothing may be stored.
-async fn take_over(core: &Arc<Core>, request: &Request, context: &Context) -> (Option<Right>, Option<Vec<Dependency>>) {
+/// The right to fill the key from now on, taken from whoever has it, and the tokens of its tags; or why nothing may be stored.
+async fn take_over(
+    core: &Arc<Core>,
+    request: &Request,
+    context: &Context,
+    watch: &Watch,
+) -> Result<(Right, Option<Vec<Dependency>>), Bypass> {
     let bare = Context { frame: None, ..context.clone() };
-    let caller = Caller::new(core, request, &bare);
-    if context.no_fill || context.deferral.is_some() || caller.is_undelivered(None) {
-        return (None, None);
+    let caller = Caller::new(core, request, &bare, watch);
+    let deferred = context.deferral.as_ref().map(|_| Bypass::InTransaction);
+    let undelivered = || caller.is_undelivered(None).then_some(Bypass::Undelivered);
+    if let Some(why) = context.no_fill.or(deferred).or_else(undelivered) {
+        return Err(why);
     }
-    let nothing = Missed { seen: None, states: vec![State::Absent; request.tags.len()] };
+    let nothing = Missed { seen: None, states: vec![State::Absent; request.tags.len()], why: Miss::Absent };
     let Scouted { step, captured, .. } = caller.scout(&nothing, Steal::Anybodys).await;
     match step {
-        Step::Load(right) => (right, captured),
-        Step::Poll | Step::Again => (None, None),
+        Step::Load(right) => Ok((right?, captured)),
+        // No load keeps the lease from who takes it, so a mutation does.
+        Step::Poll | Step::Again => Err(Bypass::Mutating),
     }
 }

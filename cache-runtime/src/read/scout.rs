@@ -1,12 +1,16 @@
 //! Scouting: creating the tokens that are missing and trying for the lease.
 
 use crate::core::Rule;
+use crate::explain::Bypass;
 use crate::flight::Evidence;
 use crate::flight::Slot;
 use crate::lease::Asked;
 use crate::lease::Right;
 use crate::lease::lease_life;
+use crate::metrics::Happened;
+use crate::metrics::Operation;
 use crate::read::Caller;
+use crate::read::look::Away;
 use crate::read::look::Missed;
 use crate::store::Begin;
 use crate::store::Begun;
@@ -30,8 +34,8 @@ pub(super) struct Scouted {
 
 /// How to go on.
 pub(super) enum Step {
-    /// Load, with the right to fill or without.
-    Load(Option<Right>),
+    /// Load, with the right to fill or without, for a reason.
+    Load(Result<Right, Bypass>),
     /// Another loads: look again in a while.
     Poll,
     /// Another has just filled: look again.
@@ -40,14 +44,16 @@ pub(super) enum Step {
 
 impl Scouted {
     /// Nothing is known: load, without the right to fill.
-    const BLIND: Self = Self { step: Step::Load(None), evidence: None, captured: None };
+    const fn blind(why: Bypass) -> Self {
+        Self { step: Step::Load(Err(why)), evidence: None, captured: None }
+    }
 }
 
 impl Caller<'_> {
-    pub(super) async fn scout_or_not(&self, look: Option<&Missed>) -> Scouted {
+    pub(super) async fn scout_or_not(&self, look: Result<&Missed, Away>) -> Scouted {
         match look {
-            Some(missed) => self.scout_twice(missed).await,
-            None => Scouted::BLIND,
+            Ok(missed) => self.scout_twice(missed).await,
+            Err(away) => Scouted::blind(away.bypass()),
         }
     }
 
@@ -71,9 +77,9 @@ impl Caller<'_> {
                 scouted
             }
             Err(error) => {
-                self.counters.store_failures.add();
-                tracing::debug!(function = self.request.site.function(), %error, "the store did not give a lease");
-                Scouted::BLIND
+                self.watch.count(Happened::StoreFailed(Operation::Begin));
+                tracing::debug!(function = self.request.site.label(), %error, "the store did not give a lease");
+                Scouted::blind(Bypass::StoreAway)
             }
         }
     }
@@ -118,7 +124,10 @@ impl Caller<'_> {
                     right.announce();
                 }
                 // Without tokens there is nothing to fill with; dropping the right gives the lease up.
-                (Step::Load(captured.is_some().then_some(right)), evidence(Slot::Lease(id)))
+                (
+                    Step::Load(if captured.is_some() { Ok(right) } else { Err(Bypass::Mutating) }),
+                    evidence(Slot::Lease(id)),
+                )
             }
             (Some(LeaseState::Held { id, generation }), Some(tokens)) => {
                 let outdated = generation.is_some_and(|generation| generation != Generation::of(tokens));
@@ -127,9 +136,11 @@ impl Caller<'_> {
             }
             (Some(LeaseState::Changed), Some(_)) => (Step::Again, None),
             (Some(LeaseState::Marked { token, strict: false }), Some(_)) => {
-                (Step::Load(None), evidence(Slot::Mark(token)))
+                (Step::Load(Err(Bypass::Mutating)), evidence(Slot::Mark(token)))
             }
-            (Some(LeaseState::Marked { strict: true, .. }) | None, _) | (_, None) => return Scouted::BLIND,
+            (None, _) => return Scouted::blind(Bypass::StoreAway),
+            // Of its key, or of a tag that has no token meanwhile.
+            (Some(LeaseState::Marked { strict: true, .. }), _) | (_, None) => return Scouted::blind(Bypass::Mutating),
         };
         Scouted { step, evidence, captured }
     }

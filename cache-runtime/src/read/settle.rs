@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tracing::Instrument as _;
 
 use crate::codec::Value;
 use crate::context::Collected;
@@ -17,8 +18,12 @@ use crate::envelope::Origin;
 use crate::envelope::Payload;
 use crate::envelope::Stored;
 use crate::envelope::Unreadable;
+use crate::explain::Ending;
+use crate::explain::Fill as Filled;
+use crate::explain::Refusal;
 use crate::flight::Leader;
 use crate::lease::Right;
+use crate::metrics::Happened;
 use crate::read::Load;
 use crate::read::Request;
 use crate::read::inherit;
@@ -28,6 +33,8 @@ use crate::store::Keeps;
 #[cfg(feature = "sim")]
 use crate::store::Read;
 use crate::token::Dependency;
+use crate::watch::Storing;
+use crate::watch::Watch;
 
 /// What a load brought.
 pub(crate) enum Landing {
@@ -44,9 +51,10 @@ pub(crate) enum Landing {
 
 impl Load {
     /// What the load's future carries: a frame that collects what it depends on. Recursion collects for the load it is inside of.
-    pub(crate) fn context(&self, core: &Arc<Core>, request: &Request, outer: &Context) -> Context {
-        core.metrics.of(request.site).loads.add();
+    pub(crate) fn context(&self, core: &Arc<Core>, request: &Request, outer: &Context, watch: &Watch) -> Context {
+        watch.loads(self.bypass);
         let mut context = outer.clone();
+        context.trace = watch.inside();
         if !self.recursive {
             let parent = outer.frame.clone().filter(|_| !core.breaks(Rule::InnerDependencies));
             context.frame = Some(Frame::new(parent, core, request.key.clone(), request.token_life));
@@ -59,13 +67,13 @@ impl Load {
         mut self,
         core: &Arc<Core>,
         request: &Request,
-        outer: &Context,
-        inner: &Context,
+        contexts: (&Context, &Context),
+        watch: &Watch,
         landing: Landing,
     ) {
-        let (dependencies, inherits) = self.account(core, request, outer, inner, &landing);
+        let (dependencies, inherits) = self.account(core, contexts, watch, &landing);
         let Some(mut leader) = self.leader.take() else { return };
-        let shared = dependencies.as_deref().map(Arc::from);
+        let shared = dependencies.as_deref().ok().map(Arc::from);
         match landing {
             Landing::Failed => leader.fail(),
             Landing::Empty => leader.land(Loaded { value: None, dependencies: shared }, inherits),
@@ -74,7 +82,7 @@ impl Load {
                 let Some(right) = leader.right.take() else { return };
                 let origin = Origin { site: request.site, tags };
                 let filling = Filling { value, ttl, origin, began: self.began, created: self.created };
-                fill(core, request, filling, dependencies, right, leader);
+                fill(core, request, Storing::new(watch), filling, dependencies, right, leader);
             }
         }
     }
@@ -83,23 +91,20 @@ impl Load {
     fn account(
         &mut self,
         core: &Arc<Core>,
-        request: &Request,
-        outer: &Context,
-        inner: &Context,
+        (outer, inner): (&Context, &Context),
+        watch: &Watch,
         landing: &Landing,
-    ) -> (Option<Vec<Dependency>>, bool) {
-        if matches!(landing, Landing::Failed) {
-            core.metrics.of(request.site).failures.add();
-        }
+    ) -> (Known, bool) {
+        self.tell(watch, landing);
         if self.recursive {
-            return (None, true);
+            return (Err(Refusal::Undependable), true);
         }
         let collected = inner.frame.as_ref().map(|frame| frame.take()).unwrap_or_default();
-        let inherits =
-            (collected.unfillable || !collected.dependencies.is_empty()) && !core.breaks(Rule::InheritedLoads);
+        let inherits = (collected.unfillable.is_some() || !collected.dependencies.is_empty())
+            && !core.breaks(Rule::InheritedLoads);
         let dependencies = self.dependencies(core, collected);
         if let Some(frame) = &outer.frame {
-            let known = dependencies.as_ref().zip(self.key_token.take());
+            let known = dependencies.as_ref().ok().zip(self.key_token.take());
             let all = known.map(|(own, key)| own.iter().cloned().chain([key]).collect::<Vec<_>>());
             inherit(frame, core.id(), all.as_deref());
         }
@@ -111,32 +116,50 @@ impl Load {
         mut self,
         core: &Arc<Core>,
         request: &Request,
-        (outer, inner): (&Context, &Context),
+        contexts: (&Context, &Context),
+        watch: &Watch,
         landing: Landing,
         right: Option<Right>,
     ) {
-        let (dependencies, _) = self.account(core, request, outer, inner, &landing);
+        let (dependencies, _) = self.account(core, contexts, watch, &landing);
         if let (Landing::Stored { value, ttl, tags }, Some(right)) = (landing, right) {
             let origin = Origin { site: request.site, tags };
             let filling = Filling { value, ttl, origin, began: self.began, created: self.created };
-            fill_now(core, request, filling, dependencies, right).await;
+            fill_now(core, request, Storing::new(watch), filling, dependencies, right).await;
         }
     }
 
+    /// Says how the call has ended, but for what the store makes of it.
+    fn tell(&self, watch: &Watch, landing: &Landing) {
+        watch.loaded(&self.timer);
+        if matches!(landing, Landing::Failed) {
+            watch.count(Happened::LoadFailed);
+        }
+        let empty = match landing {
+            Landing::Failed => Some(Filled::Failed),
+            Landing::Empty => Some(Filled::Nothing),
+            Landing::Stored { .. } => None,
+        };
+        if let (Some(fill), None) = (empty, self.bypass) {
+            watch.brought(fill);
+        }
+        watch.end(self.bypass.map_or(Ending::Loaded, Ending::Bypassed));
+    }
+
     /// Its own tokens and everything it inherited, if all of it is known.
-    fn dependencies(&self, core: &Core, collected: Collected) -> Option<Vec<Dependency>> {
-        let mut dependencies = self.captured.clone()?;
+    fn dependencies(&self, core: &Core, collected: Collected) -> Result<Vec<Dependency>, Refusal> {
+        let mut dependencies = self.captured.clone().ok_or(Refusal::Undependable)?;
         if core.breaks(Rule::InnerDependencies) {
-            return Some(dependencies);
+            return Ok(dependencies);
         }
         for dependency in collected.dependencies {
             match dependencies.iter().find(|own| own.register == dependency.register) {
                 None => dependencies.push(dependency),
                 Some(own) if own.token == dependency.token => {}
-                Some(_) => return None,
+                Some(_) => return Err(Refusal::InnerChanged),
             }
         }
-        (!collected.unfillable).then_some(dependencies)
+        collected.unfillable.map_or(Ok(dependencies), Err)
     }
 }
 
@@ -149,19 +172,26 @@ pub(crate) struct Filling {
     pub(crate) created: u64,
 }
 
+/// What an entry depends on, or why it cannot be stored.
+type Known = Result<Vec<Dependency>, Refusal>;
+
 /// Stores a value off the caller's path. The flight stays until that is done, so that nobody loads in between.
 fn fill(
     core: &Arc<Core>,
     request: &Request,
+    storing: Storing,
     filling: Filling,
-    dependencies: Option<Vec<Dependency>>,
+    dependencies: Known,
     right: Right,
     leader: Leader<Right, Loaded>,
 ) {
-    let Some(fill) = prepare(core, request, filling, dependencies, &right) else { return };
+    let fill = match prepare(core, request, filling, dependencies, &right) {
+        Ok(fill) => fill,
+        Err(why) => return storing.end(Err(why)),
+    };
     let (core_too, request) = (core.clone(), request.clone());
     core.finish(Box::pin(async move {
-        store(&core_too, &request, fill, right).await;
+        store(&core_too, &request, storing, fill, right).await;
         drop(leader);
     }));
 }
@@ -170,39 +200,42 @@ fn fill(
 pub(super) async fn fill_now(
     core: &Arc<Core>,
     request: &Request,
+    storing: Storing,
     filling: Filling,
-    dependencies: Option<Vec<Dependency>>,
+    dependencies: Known,
     right: Right,
 ) -> bool {
     match prepare(core, request, filling, dependencies, &right) {
-        Some(fill) => store(core, request, fill, right).await,
-        None => false,
+        Ok(fill) => store(core, request, storing, fill, right).await,
+        Err(why) => {
+            storing.end(Err(why));
+            false
+        }
     }
 }
 
-async fn store(core: &Arc<Core>, request: &Request, fill: Fill, right: Right) -> bool {
+async fn store(core: &Arc<Core>, request: &Request, storing: Storing, fill: Fill, right: Right) -> bool {
     #[cfg(feature = "sim")]
     let mut fill = fill;
     #[cfg(feature = "sim")]
     if core.breaks(Rule::CaptureBeforeLoad) {
         recapture(core, request, &mut fill).await;
     }
-    let counters = core.metrics.of(request.site);
-    let filled = core.store.fill(fill).await;
-    match &filled {
-        Ok(true) => counters.fills.add(),
-        Ok(false) => counters.refused.add(),
+    let stored = match core.store.fill(fill).instrument(storing.span.clone()).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refusal::LeaseLost),
         Err(error) => {
-            counters.refused.add();
-            tracing::debug!(function = request.site.function(), %error, "an entry was not stored");
+            tracing::debug!(function = request.site.label(), %error, "an entry was not stored");
+            Err(Refusal::StoreAway)
         }
-    }
-    let stored = filled == Ok(true);
-    if stored {
+    };
+    if stored.is_ok() {
         right.spend();
+        core.metrics.local_entries(|| core.local.as_ref().map(|local| local.len()));
     }
     // Otherwise whether a lease is still there is not known, and dropping the right gives it up.
-    stored
+    storing.end(stored);
+    stored.is_ok()
 }
 
 /// The fill, if the value may and can be stored.
@@ -210,20 +243,20 @@ fn prepare(
     core: &Core,
     request: &Request,
     filling: Filling,
-    dependencies: Option<Vec<Dependency>>,
+    dependencies: Known,
     right: &Right,
-) -> Option<Fill> {
-    let counters = core.metrics.of(request.site);
+) -> Result<Fill, Refusal> {
     if filling.ttl.is_zero() {
-        counters.unwanted.add();
-        return None;
+        return Err(Refusal::Unwanted);
     }
     let life = filling.ttl.saturating_sub(core.clock.now().since(filling.began));
-    let dependencies = dependencies.filter(|all| all.len() <= core.settings.max_dependencies && life.as_millis() > 0);
-    let Some(dependencies) = dependencies else {
-        counters.refused.add();
-        return None;
-    };
+    let dependencies = dependencies?;
+    if dependencies.len() > core.settings.max_dependencies {
+        return Err(Refusal::TooManyDependencies);
+    }
+    if life.as_millis() == 0 {
+        return Err(Refusal::NoTimeToLive);
+    }
     let touch = dependencies.iter().map(|dependency| dependency.register.clone()).collect();
     let header = Header {
         schema: request.codec.schema,
@@ -233,44 +266,56 @@ fn prepare(
         load: core.clock.now().since(filling.began),
         dependencies,
     };
-    let Some(blob) = blob(core, request, header, filling.value, filling.origin) else {
-        counters.unstorable.add();
-        tracing::warn!(function = request.site.function(), "a value is too large to be stored, or cannot be encoded");
-        return None;
-    };
+    let blob = blob(core, request, header, filling.value, filling.origin).inspect_err(|why| {
+        tracing::warn!(function = request.site.label(), %why, "a value cannot be stored");
+    })?;
     let token_life = request.token_life.max(filling.ttl * 2);
-    Some(Fill { key: request.key.clone(), lease: right.lease, blob, life, touch, token_life })
+    Ok(Fill { key: request.key.clone(), lease: right.lease, blob, life, touch, token_life })
 }
 
-fn blob(core: &Core, request: &Request, header: Header, value: Option<Value>, origin: Origin) -> Option<Blob> {
+fn blob(core: &Core, request: &Request, header: Header, value: Option<Value>, origin: Origin) -> Result<Blob, Refusal> {
     match (core.store.keeps(), value) {
         (Keeps::Values, value) => {
-            let weight = match core.settings.heaviest {
-                Some(heaviest) => Some(weigh(core, request, value.as_ref()).filter(|weight| *weight <= heaviest)?),
-                None => None,
-            };
+            let weigh = |heaviest| weigh(core, request, value.as_ref(), heaviest);
+            let weight = core.settings.heaviest.map(weigh).transpose()?;
             let payload = value.map_or(Payload::Empty, Payload::Value);
-            Some(Blob::Value(Arc::new(Stored { header, payload, weight, origin: Some(origin) })))
+            Ok(Blob::Value(Arc::new(Stored { header, payload, weight, origin: Some(origin) })))
         }
-        (Keeps::Bytes, None) => header.encode_empty(&request.key).ok().map(|bytes| Blob::Bytes(Bytes::from(bytes))),
+        (Keeps::Bytes, None) => {
+            let encoded = header.encode_empty(&request.key)?;
+            Ok(Blob::Bytes(Bytes::from(encoded)))
+        }
         (Keeps::Bytes, Some(value)) => {
             let encode = |out: &mut Vec<u8>| {
-                let (start, packing) = (out.len(), &core.settings.packing);
-                let encoded = (request.codec.encode)(&value, packing.codec, out);
-                let fits = encoded && out.len() - start <= core.settings.max_entry;
-                if fits { Ok(packing.pack(out, start)) } else { Err(Unreadable::Length) }
+                let start = out.len();
+                encode(core, request, &value, out).map(|_| core.settings.packing.pack(out, start))
             };
-            header.encode(&request.key, encode).ok().map(|bytes| Blob::Bytes(Bytes::from(bytes)))
+            header.encode(&request.key, encode).map(|bytes| Blob::Bytes(Bytes::from(bytes)))
         }
     }
 }
 
-fn weigh(core: &Core, request: &Request, value: Option<&Value>) -> Option<u64> {
-    let Some(value) = value else { return Some(0) };
-    let mut encoded = Vec::new();
-    let fits = (request.codec.encode)(value, core.settings.packing.codec, &mut encoded)
-        && encoded.len() <= core.settings.max_entry;
-    fits.then_some(encoded.len() as u64)
+fn weigh(core: &Core, request: &Request, value: Option<&Value>, heaviest: u64) -> Result<u64, Refusal> {
+    let Some(value) = value else { return Ok(0) };
+    let weight = encode(core, request, value, &mut Vec::new())? as u64;
+    if weight <= heaviest { Ok(weight) } else { Err(Refusal::TooLarge) }
+}
+
+/// Appends the value's encoding, and says how long it is.
+fn encode(core: &Core, request: &Request, value: &Value, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    let start = out.len();
+    if !(request.codec.encode)(value, core.settings.packing.codec, out) {
+        return Err(Refusal::NotEncoded);
+    }
+    let size = out.len() - start;
+    if size <= core.settings.max_entry { Ok(size) } else { Err(Refusal::TooLarge) }
+}
+
+impl From<Unreadable> for Refusal {
+    /// What does not fit the fields of an entry is too large for them.
+    fn from(_: Unreadable) -> Self {
+        Self::TooLarge
+    }
 }
 
 #[cfg(feature = "sim")]

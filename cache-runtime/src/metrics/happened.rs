@@ -1,0 +1,56 @@
+//! What can happen, as one value for everything that tells of it.
+
+use crate::explain::Bypass;
+use crate::explain::Ending;
+use crate::explain::Miss;
+use crate::explain::Refusal;
+
+/// Something worth counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Happened {
+    Hit,
+    Missed(Miss),
+    Joined,
+    Waited,
+    Loading,
+    LoadFailed,
+    Bypassed(Bypass),
+    Filled,
+    Refused(Refusal),
+    Unreadable,
+    /// A part of a key or of a tag could not be written.
+    Unnamed,
+    /// On the read path.
+    StoreFailed(Operation),
+    Applied,
+    Deferred,
+}
+
+/// What a store is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Read,
+    Begin,
+    #[cfg(all(feature = "metrics", feature = "redis"))]
+    Renew,
+    #[cfg(all(feature = "metrics", feature = "redis"))]
+    Release,
+    #[cfg(all(feature = "metrics", feature = "redis"))]
+    Fill,
+    #[cfg(all(feature = "metrics", feature = "redis"))]
+    Mark,
+    #[cfg(all(feature = "metrics", feature = "redis"))]
+    Revoke,
+}
+
+impl Happened {
+    /// What is counted when a call ends. Loads are counted when they begin.
+    pub(crate) fn at_the_end(ending: Ending) -> Option<Self> {
+        match ending {
+            Ending::Hit => Some(Self::Hit),
+            Ending::Joined => Some(Self::Joined),
+            Ending::Waited => Some(Self::Waited),
+            _ => None,
+        }
+    }
+}

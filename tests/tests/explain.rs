@@ -698,3 +698,46 @@ async fn a_load_after_two_that_failed_says_so() {
     let alone = calls.iter().filter(|call| call.ending == Ending::Bypassed(Bypass::OthersFailed));
     assert_eq!(alone.count(), 1, "{calls}");
 }
+
+mod unnamed {
+    use super::*;
+
+    #[cached(ttl = "1m", key = "unnamed:{share:json}", handle = share_entry)]
+    pub async fn share(share: f64) -> u64 {
+        share as u64
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_cannot_be_written_is_told() {
+    let (_, calls) = scope(Cache::memory(), async {
+        unnamed::share(f64::NAN).await;
+        unnamed::share_entry(&f64::NAN).get().await
+    })
+    .explain()
+    .await;
+    assert_eq!(calls[0].ending, Ending::Bypassed(Bypass::Unnamed), "{calls}");
+    assert_eq!(calls[1].missed, Some(Miss::Unnamed), "{calls}");
+}
+
+#[tokio::test]
+async fn a_mutation_tells_what_its_result_named_or_that_nothing_changed() {
+    #[invalidates(keys = ["told:{result}", "all"])]
+    async fn make() -> Result<u64, ()> {
+        Ok(7)
+    }
+
+    #[invalidates(key = "all", mode = after, when = |changed| *changed)]
+    async fn touch() -> bool {
+        false
+    }
+
+    let (_, calls) = scope(Cache::memory(), async {
+        let _ = make().await;
+        touch().await
+    })
+    .explain()
+    .await;
+    assert!(matches!(calls[0].ending, Ending::Mutated { keys: 2, tags: 0, told: Told::Applied, .. }), "{calls}");
+    assert!(matches!(calls[1].ending, Ending::Mutated { told: Told::Unchanged, .. }), "{calls}");
+}

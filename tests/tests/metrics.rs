@@ -42,6 +42,12 @@ async fn large(size: u64) -> String {
     "x".repeat(usize::try_from(size).unwrap())
 }
 
+/// What is not a number cannot be written.
+#[cached(ttl = "1m", key = "unnamed:{share:json}")]
+async fn unnamed(share: f64) -> u64 {
+    share as u64
+}
+
 #[cached(ttl = "5m", key = "unwanted:{id}", unless = |_| true)]
 async fn unwanted(id: u64) -> u64 {
     id
@@ -110,6 +116,7 @@ async fn everything(cache: &Cache, server: Option<&Server>) {
     let _ = read(&row, 9).await;
     refused(cache).await;
     unwanted(7).await;
+    unnamed(f64::NAN).await;
     if let Some(server) = server {
         server.command(&["SET", "metrics-redis:e:{row:10}", "garbage"]).unwrap();
         let _ = read(&row, 10).await;

@@ -21,6 +21,7 @@ use crate::explain::Bypass;
 use crate::explain::Ending;
 use crate::host::Task;
 use crate::metrics::Happened;
+use crate::metrics::Timer;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
 use crate::outcome::Split;
@@ -52,7 +53,7 @@ enum Stage {
     /// Loading, to be accounted for.
     Loading(Arc<Call>, Box<Load>, Context, Span),
     /// Loading, on its own account, and in a context where that is not the task's.
-    Alone(Arc<Watch>, Option<Context>, Bypass),
+    Alone(Arc<Watch>, Option<Context>, Bypass, Timer),
     Over,
 }
 
@@ -68,7 +69,7 @@ fn alone(watch: Arc<Watch>, outer: Context, why: Bypass) -> Stage {
     watch.loads(Some(why));
     let inner = Context { trace: watch.inside(), ..outer };
     let differs = inner.trace.is_some() || inner.no_fill.is_some();
-    Stage::Alone(watch, differs.then_some(inner), why)
+    Stage::Alone(watch, differs.then_some(inner), why, Timer::start())
 }
 
 impl<K: Outcome, T, F> GetOrLoad<K, T, F> {
@@ -131,8 +132,8 @@ where
         }
         let whole = ready!(match this.stage {
             Stage::Loading(_, _, inner, span) => span.in_scope(|| inner.enter(|| this.load.poll(poller))),
-            Stage::Alone(_, Some(inner), _) => inner.enter(|| this.load.poll(poller)),
-            Stage::New | Stage::Accessing(..) | Stage::Alone(_, None, _) | Stage::Over => this.load.poll(poller),
+            Stage::Alone(_, Some(inner), ..) => inner.enter(|| this.load.poll(poller)),
+            Stage::New | Stage::Accessing(..) | Stage::Alone(_, None, ..) | Stage::Over => this.load.poll(poller),
         });
         match std::mem::replace(this.stage, Stage::Over) {
             Stage::Loading(call, load, inner, _) => {
@@ -140,7 +141,8 @@ where
                 let contexts = (&call.context, &inner);
                 load.settle(this.parts.cache.core(), &call.request, contexts, &call.watch, landing);
             }
-            Stage::Alone(watch, _, why) => {
+            Stage::Alone(watch, _, why, timer) => {
+                watch.loaded(&timer);
                 if matches!(K::split(&whole), Split::Failed) {
                     watch.count(Happened::LoadFailed);
                 }

@@ -244,7 +244,11 @@ impl Parts {
         if let Some(why) = self.no_part() {
             self.spoil();
             let watch = Watch::call(self.cache.core(), self.site, &context);
-            watch.missed(if why == Bypass::Unused { Miss::Unused } else { Miss::NameClash });
+            watch.missed(match why {
+                Bypass::Unused => Miss::Unused,
+                Bypass::Unnamed => Miss::Unnamed,
+                _ => Miss::NameClash,
+            });
             watch.end(Ending::Missed);
             return None;
         }

@@ -77,7 +77,7 @@ impl Scenario {
             socket,
             url: server.map_or_else(|| "memory:".to_owned(), Server::url),
             capacity: self.capacity,
-            lease: if self.cruel { Duration::from_millis(400) } else { Duration::from_secs(5) },
+            lease: if self.cruel { Duration::from_millis(400) } else { Duration::from_secs(2) },
             guard: self.guard(),
             op_timeout: Duration::from_millis(if self.cruel { 150 } else { 3000 }),
             writes: self.writes,

@@ -70,8 +70,9 @@ pub(crate) async fn work(plan: Plan) {
 }
 
 async fn connected(plan: &Plan) -> Cache {
-    let mut builder =
-        Cache::builder().url(&plan.url).lease(plan.lease).guard(plan.guard).max_wait(Duration::from_secs(2));
+    // Who waits for a worker that is killed outwaits its lease, and has no reason to load beside the next.
+    let max_wait = plan.lease + Duration::from_millis(700);
+    let mut builder = Cache::builder().url(&plan.url).lease(plan.lease).guard(plan.guard).max_wait(max_wait);
     builder = builder.op_timeout(plan.op_timeout).connect_timeout(plan.op_timeout.max(Duration::from_millis(500)));
     if let Some(entries) = plan.capacity {
         builder = builder.capacity(cache_runtime::Capacity::Entries(entries));

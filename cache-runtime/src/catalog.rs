@@ -20,7 +20,7 @@ use crate::site::Site;
 ///
 /// # Examples
 ///
-/// ```
+/// ```standalone_crate
 /// use cache_runtime::{cached, catalog, invalidates};
 ///
 /// #[cached(ttl = "5m", key = "user:{id}")]

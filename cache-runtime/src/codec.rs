@@ -86,8 +86,13 @@ pub(crate) struct Coder {
 
 impl Coder {
     pub(crate) fn of<V: Cacheable>() -> Self {
-        Self { schema: xxh3_64(type_name::<V>().as_bytes()), encode: encode::<V>, decode: decode::<V> }
+        Self { schema: schema(type_name::<V>()), encode: encode::<V>, decode: decode::<V> }
     }
+}
+
+/// Not generic, so that the hash is not compiled with every type.
+fn schema(name: &'static str) -> u64 {
+    xxh3_64(name.as_bytes())
 }
 
 fn encode<V: Cacheable>(value: &Value, codec: Codec, out: &mut Vec<u8>) -> bool {

@@ -6,6 +6,7 @@ mod handle;
 mod keeping;
 mod parts;
 mod said;
+mod stage;
 
 use std::any::Any;
 use std::any::type_name;
@@ -23,6 +24,7 @@ pub use crate::entry::get_or_load::GetOrLoad;
 pub use crate::entry::handle::Handle;
 pub use crate::entry::keeping::Keeping;
 use crate::entry::parts::Parts;
+use crate::entry::parts::Typed;
 use crate::entry::said::Said;
 use crate::invalidation::Delivery;
 use crate::key::KeyPart;
@@ -275,7 +277,7 @@ impl<K: Outcome, T> Entry<K, T> {
     {
         let ttl = self.ttl.of(&value);
         let landing = self.parts.stored(Some(Arc::new(value)), ttl);
-        self.parts.put(self.parts.request::<K>(self.ttl.fixed()), landing).await
+        self.parts.put(self.parts.request(Typed::of::<K>(self.ttl.fixed())), landing).await
     }
 
     /// Runs `load` whatever is stored, stores what it returns in place of that, and returns it.
@@ -295,7 +297,7 @@ impl<K: Outcome, T> Entry<K, T> {
         K::Value: Cacheable,
         T: TimeToLive<K::Value>,
     {
-        let request = self.parts.request::<K>(self.ttl.fixed());
+        let request = self.parts.request(Typed::of::<K>(self.ttl.fixed()));
         self.parts.refresh(request, load, |whole| self.parts.landing::<K>(whole, &self.ttl)).await
     }
 
@@ -321,7 +323,7 @@ impl<K: Outcome, T> Entry<K, T> {
     where
         K::Value: Cacheable,
     {
-        self.parts.look(self.parts.request::<K>(None)).await
+        self.parts.look(self.parts.request(Typed::of::<K>(None))).await
     }
 }
 

@@ -3,7 +3,7 @@
 //! `cargo run --release --bin redis_hit` starts a server of its own.
 //!
 //! Our connection lives on a thread of the cache, so that it serves any runtime. What that hop costs is seen beside a bare connection that lives on another runtime than
-//! its callers.
+//! its callers, and beside a cache that was given the runtime of its callers, as a program with one runtime that lasts may do.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use redis::aio::MultiplexedConnection;
 use serde::Deserialize;
 use serde::Serialize;
 use tokio::runtime::Builder;
+use tokio::runtime::Handle;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -53,6 +54,8 @@ fn runtime(threads: usize) -> Runtime {
 struct Bench {
     size: usize,
     cache: Cache,
+    /// The same entries, by a connection on the callers' runtime.
+    cache_here: Cache,
     here: MultiplexedConnection,
     elsewhere: MultiplexedConnection,
 }
@@ -61,7 +64,9 @@ impl Bench {
     async fn new(server: &Server, runtimes: &Runtimes, size: usize) -> Self {
         let url = format!("{}?namespace=size{size}", server.url());
         // On a machine that is busy with something else, a deadline would turn a hit into a load.
-        let cache = Cache::builder().url(&url).op_timeout(Duration::from_secs(5)).connect().await.expect("a cache");
+        let builder = || Cache::builder().url(&url).op_timeout(Duration::from_secs(5));
+        let cache = builder().connect().await.expect("a cache");
+        let cache_here = builder().runtime(Handle::current()).connect().await.expect("a cache");
         let client = redis::Client::open(server.url()).expect("an address");
         let mut here = client.get_multiplexed_async_connection().await.expect("a connection");
         let connect = async move { client.get_multiplexed_async_connection().await.expect("a connection") };
@@ -77,13 +82,14 @@ impl Bench {
         while cache.stats().total.fills < 2 * KEYS {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Self { size, cache, here, elsewhere }
+        Self { size, cache, cache_here, here, elsewhere }
     }
 
     fn compare(&self, runtimes: &Runtimes, callers: u64) -> Table {
         let size = self.size;
         let count = if callers == 1 { 500 } else { 16_000 } / if size > 1000 { 4 } else { 1 };
         let run = |load: Load<'_>| runtimes.callers.block_on(scope(self.cache.clone(), load));
+        let run_here = |load: Load<'_>| runtimes.callers.block_on(scope(self.cache_here.clone(), load));
         let mut contenders = [
             Contender::new("floor: `GET` and serde_json", || {
                 let connection = self.here.clone();
@@ -95,6 +101,12 @@ impl Bench {
             }),
             Contender::new("annotated", || run(Box::pin(rate(callers, count, move |id| plain(id, size))))),
             Contender::new("annotated, two tags", || run(Box::pin(rate(callers, count, move |id| two_tags(id, size))))),
+            Contender::new("annotated, on the callers' runtime", || {
+                run_here(Box::pin(rate(callers, count, move |id| plain(id, size))))
+            }),
+            Contender::new("annotated, two tags, on the callers' runtime", || {
+                run_here(Box::pin(rate(callers, count, move |id| two_tags(id, size))))
+            }),
             Contender::new("cached, `concurrent_cached` on Redis", || {
                 let call = move |id| async move { peer(id, size).await.expect("a stored value") };
                 run(Box::pin(rate(callers, count, call)))

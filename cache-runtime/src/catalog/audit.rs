@@ -56,7 +56,7 @@ pub enum Finding {
 ///
 /// One line in a test:
 ///
-/// ```
+/// ```standalone_crate
 /// # use cache_runtime::{cached, invalidates};
 /// # #[cached(ttl = "5m", key = "user:{id}")]
 /// # async fn user(id: u64) -> Option<String> { None }

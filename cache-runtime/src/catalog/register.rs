@@ -20,7 +20,7 @@ use crate::site::Site;
 ///
 /// # Examples
 ///
-/// ```
+/// ```standalone_crate
 /// use std::time::Duration;
 ///
 /// use cache_runtime::{Site, catalog, register};

@@ -1,81 +1,48 @@
 //! The future of [`Entry::get_or_load`](crate::Entry::get_or_load).
 //!
-//! Written out rather than as an `async fn`, which would hold the load two or three times over: loads nest, and their sizes would multiply.
+//! Written out rather than as an `async fn`, which would hold the load two or three times over: loads nest, and their sizes would multiply. And in three layers, of
+//! which each is compiled once for what it has to know: the load itself, the function's value, or nothing of them ([`Stage`]).
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Context as Poller;
 use std::task::Poll;
 use std::task::ready;
 
 use pin_project_lite::pin_project;
-use tracing::Instrument as _;
-use tracing::Span;
 
-use crate::context::Context;
 use crate::entry::parts::Parts;
+use crate::entry::parts::Typed;
+use crate::entry::stage::Stage;
 use crate::entry::whole;
-use crate::explain::Bypass;
-use crate::explain::Ending;
-use crate::host::Task;
-use crate::metrics::Happened;
-use crate::metrics::Timer;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
 use crate::outcome::Split;
 use crate::policy::TimeToLive;
-use crate::read;
-use crate::read::Access;
-use crate::read::Load;
-use crate::read::Request;
-use crate::watch::Watch;
 
 pin_project! {
     /// Ends with what the function returns, stored or loaded.
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct GetOrLoad<K, T, F> {
-        parts: Parts,
-        ttl: T,
-        stage: Stage,
+        calling: Calling<T>,
         #[pin]
         load: F,
         kind: PhantomData<fn() -> K>,
     }
 }
 
-enum Stage {
-    /// Not polled yet: what is stored in this process is served without further ado.
-    New,
-    /// On the read path.
-    Accessing(Arc<Call>, Task<Access>),
-    /// Loading, to be accounted for.
-    Loading(Arc<Call>, Box<Load>, Context, Span),
-    /// Loading, on its own account, and in a context where that is not the task's.
-    Alone(Arc<Watch>, Option<Context>, Bypass, Timer),
-    Over,
-}
-
-/// What does not change during one call.
-struct Call {
-    request: Request,
-    context: Context,
-    watch: Arc<Watch>,
-}
-
-/// Loads for nobody but its caller, in no frame of its own.
-fn alone(watch: Arc<Watch>, outer: Context, why: Bypass) -> Stage {
-    watch.loads(Some(why));
-    let inner = Context { trace: watch.inside(), ..outer };
-    let differs = inner.trace.is_some() || inner.no_fill.is_some();
-    Stage::Alone(watch, differs.then_some(inner), why, Timer::start())
+/// All of it but the load.
+struct Calling<T> {
+    parts: Parts,
+    ttl: T,
+    stage: Stage,
 }
 
 impl<K: Outcome, T, F> GetOrLoad<K, T, F> {
     #[inline]
     pub(super) fn new(parts: Parts, ttl: T, load: F) -> Self {
-        Self { parts, ttl, stage: Stage::New, load, kind: PhantomData }
+        Self { calling: Calling { parts, ttl, stage: Stage::New }, load, kind: PhantomData }
     }
 }
 
@@ -89,84 +56,62 @@ where
     type Output = K::Whole;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<K::Whole> {
+    fn poll(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<K::Whole> {
+        let this = self.project();
+        this.calling.poll::<K>(this.load, poller)
+    }
+}
+
+impl<T> Calling<T> {
+    #[inline]
+    fn poll<K: Outcome>(
+        &mut self,
+        load: Pin<&mut dyn Future<Output = K::Whole>>,
+        poller: &mut Poller<'_>,
+    ) -> Poll<K::Whole>
+    where
+        K::Value: Cacheable,
+        T: TimeToLive<K::Value>,
+    {
         if matches!(self.stage, Stage::New) {
             if !self.parts.said.options.unused
                 && let Some(whole) = self.parts.local_hit::<K>()
             {
                 return Poll::Ready(whole);
             }
-            let this = self.as_mut().project();
-            *this.stage = this.parts.first_stage(|| this.parts.request::<K>(this.ttl.fixed()));
+            self.stage = Stage::first(&self.parts, Typed::of::<K>(self.ttl.fixed()));
         }
-        self.poll_on(poller)
+        self.poll_on::<K>(load, poller)
     }
-}
 
-impl<K, T, F> GetOrLoad<K, T, F>
-where
-    K: Outcome,
-    K::Value: Cacheable,
-    T: TimeToLive<K::Value>,
-    F: Future<Output = K::Whole>,
-{
-    fn poll_on(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<K::Whole> {
-        let this = self.project();
-        if let Stage::Accessing(call, access) = this.stage {
-            let stage = match ready!(access.as_mut().poll(poller)) {
-                Access::Have(loaded, how) => match whole::<K>(loaded) {
-                    Some(whole) => {
-                        call.watch.end(how);
-                        return Poll::Ready(whole);
-                    }
-                    // Nothing was shared that this function could return.
-                    None => alone(call.watch.clone(), call.context.clone(), Bypass::OtherOutcome),
-                },
-                Access::Load(load) => {
-                    let inner = load.context(this.parts.cache.core(), &call.request, &call.context, &call.watch);
-                    let span = call.watch.load_span();
-                    Stage::Loading(call.clone(), load, inner, span)
-                }
-            };
-            *this.stage = stage;
+    fn poll_on<K: Outcome>(
+        &mut self,
+        mut load: Pin<&mut dyn Future<Output = K::Whole>>,
+        poller: &mut Poller<'_>,
+    ) -> Poll<K::Whole>
+    where
+        K::Value: Cacheable,
+        T: TimeToLive<K::Value>,
+    {
+        if let Some((loaded, how)) = ready!(self.stage.access(self.parts.cache.core(), poller)) {
+            if let Some(whole) = whole::<K>(loaded) {
+                self.stage.served(how);
+                return Poll::Ready(whole);
+            }
+            self.stage.not_served();
         }
-        let whole = ready!(match this.stage {
-            Stage::Loading(_, _, inner, span) => span.in_scope(|| inner.enter(|| this.load.poll(poller))),
-            Stage::Alone(_, Some(inner), ..) => inner.enter(|| this.load.poll(poller)),
-            Stage::New | Stage::Accessing(..) | Stage::Alone(_, None, ..) | Stage::Over => this.load.poll(poller),
-        });
-        match std::mem::replace(this.stage, Stage::Over) {
-            Stage::Loading(call, load, inner, _) => {
-                let landing = this.parts.landing::<K>(&whole, this.ttl);
-                let contexts = (&call.context, &inner);
-                load.settle(this.parts.cache.core(), &call.request, contexts, &call.watch, landing);
+        let mut polled = Poll::Pending;
+        self.stage.within(&mut || polled = load.as_mut().poll(poller));
+        let whole = ready!(polled);
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Loading(loading) => {
+                let landing = self.parts.landing::<K>(&whole, &self.ttl);
+                loading.settle(self.parts.cache.core(), landing);
             }
-            Stage::Alone(watch, _, why, timer) => {
-                watch.loaded(&timer);
-                if matches!(K::split(&whole), Split::Failed) {
-                    watch.count(Happened::LoadFailed);
-                }
-                watch.end(Ending::Bypassed(why));
-            }
+            Stage::Alone(alone) => alone.end(matches!(K::split(&whole), Split::Failed)),
             Stage::New | Stage::Accessing(..) | Stage::Over => {}
         }
         Poll::Ready(whole)
-    }
-}
-
-impl Parts {
-    #[cold]
-    fn first_stage(&self, request: impl FnOnce() -> Request) -> Stage {
-        let (core, context) = (self.cache.core(), self.context());
-        let watch = Arc::new(Watch::call(core, self.site, &context));
-        if let Some(why) = self.no_part() {
-            self.spoil();
-            return alone(watch, context, why);
-        }
-        let call = Arc::new(Call { request: request(), context, watch });
-        let (core, accessing, span) = (core.clone(), call.clone(), call.watch.span.clone());
-        let access = async move { read::access(&core, &accessing.request, &accessing.context, &accessing.watch).await };
-        Stage::Accessing(call, Box::pin(access.instrument(span)))
     }
 }
 

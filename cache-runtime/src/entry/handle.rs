@@ -9,6 +9,7 @@ use crate::core::Loaded;
 use crate::entry::Entry;
 use crate::entry::keeping::Keeping;
 use crate::entry::parts::Parts;
+use crate::entry::parts::Typed;
 use crate::entry::whole;
 use crate::invalidation::Delivery;
 use crate::key::Name;
@@ -76,7 +77,7 @@ impl<R> Handle<R> {
         T: TimeToLive<K::Value> + Clone + Send + Sync + 'static,
     {
         let shape = Shape {
-            request: |parts, keeping| parts.request::<K>(TimeToLive::<K::Value>::fixed(keeping)),
+            request: |parts, keeping| parts.request(Typed::of::<K>(TimeToLive::<K::Value>::fixed(keeping))),
             landing: |parts, keeping, whole| parts.landing::<K>(whole, keeping),
             whole: whole::<K>,
         };

@@ -48,6 +48,23 @@ pub(super) struct Parts {
     pub(super) said: Said,
 }
 
+/// What a request has to know of the types.
+pub(super) struct Typed {
+    may_be_empty: bool,
+    codec: Coder,
+    ttl: Option<Duration>,
+}
+
+impl Typed {
+    /// Of a function of the kind `K`, whose values are kept for `ttl`, if that is known before there is one.
+    pub(super) fn of<K: Outcome>(ttl: Option<Duration>) -> Self
+    where
+        K::Value: Cacheable,
+    {
+        Self { may_be_empty: K::empty().is_some(), codec: Coder::of::<K::Value>(), ttl }
+    }
+}
+
 impl Parts {
     #[track_caller]
     pub(super) fn render_key(&mut self, parts: &[&dyn KeyPart]) {
@@ -156,24 +173,20 @@ impl Parts {
     }
 
     #[track_caller]
-    pub(super) fn request<K: Outcome>(&self, ttl: Option<Duration>) -> Request
-    where
-        K::Value: Cacheable,
-    {
+    pub(super) fn request(&self, typed: Typed) -> Request {
         Request {
             site: self.site,
             key: Name::new(&self.full_key()),
             tags: self.tag_registers(),
             version: self.site.value_version(),
-            may_be_empty: K::empty().is_some(),
-            codec: self.codec::<K::Value>(),
-            token_life: policy::token_life(ttl),
+            may_be_empty: typed.may_be_empty,
+            codec: self.codec(typed.codec),
+            token_life: policy::token_life(typed.ttl),
         }
     }
 
     /// A key of its own tells the function by its name, which another process may use for another: the place in the source goes into the schema.
-    pub(super) fn codec<V: Cacheable>(&self) -> Coder {
-        let codec = Coder::of::<V>();
+    fn codec(&self, codec: Coder) -> Coder {
         match self.site.key_template() {
             Some(_) => codec,
             None => Coder { schema: codec.schema ^ self.site.fingerprint(), ..codec },

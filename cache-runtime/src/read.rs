@@ -41,6 +41,7 @@ use crate::metrics::Happened;
 use crate::metrics::Timer;
 use crate::read::look::Away;
 use crate::read::look::Look;
+use crate::read::look::MOST_LOOKS;
 use crate::site::Site;
 use crate::token::Dependency;
 use crate::token::Register;
@@ -193,15 +194,22 @@ impl<'a> Caller<'a> {
 
     /// Looks, unless this process knows better: what it has invalidated and not delivered yet it does not read, nor what was read before that was delivered.
     async fn look_or_pass_by(&self) -> Look {
-        if self.is_undelivered(None) {
-            return Look::Away(Away::Undelivered);
+        for _ in 0..MOST_LOOKS {
+            if self.is_undelivered(None) {
+                break;
+            }
+            let deliveries = self.core.journal.deliveries();
+            let look = self.look().await;
+            let Look::Hit { loaded, .. } = &look else { return look };
+            if self.is_undelivered(loaded.dependencies.as_deref()) {
+                break;
+            }
+            if self.core.journal.deliveries() == deliveries {
+                return look;
+            }
+            // What was delivered meanwhile may be none of this, and may be what the entry rested on when it was read.
         }
-        let deliveries = self.core.journal.deliveries();
-        let look = self.look().await;
-        let Look::Hit { loaded, .. } = &look else { return look };
-        let undelivered = self.is_undelivered(loaded.dependencies.as_deref());
-        let undelivered = undelivered || self.core.journal.deliveries() != deliveries;
-        if undelivered { Look::Away(Away::Undelivered) } else { look }
+        Look::Away(Away::Undelivered)
     }
 
     /// Whether something that the call, or a value for it, depends on is being mutated by the transaction that this very task is inside of.

@@ -75,8 +75,8 @@ pub(super) struct Missed {
     pub(super) why: Miss,
 }
 
-/// How often a nested call looks again because what it depends on was not there.
-const MOST_LOOKS: u32 = 4;
+/// How often a call looks again because something changed while it looked.
+pub(super) const MOST_LOOKS: u32 = 4;
 
 impl Caller<'_> {
     /// Reads entry and tokens in one round trip.

@@ -29,6 +29,25 @@ async fn a_look_is_not_given_what_its_process_has_invalidated() {
     assert_eq!(stored().await, None);
 }
 
+#[tokio::test]
+async fn what_was_delivered_while_it_looked_and_is_none_of_its_own_costs_a_caller_no_load() {
+    let source = Shared::new();
+    let read = || source.clone().outer(source.ours.clone());
+    assert_eq!(read().await, 1);
+    assert_eq!(source.ours.invalidate("another").await, Delivery::Deferred);
+    source.store.slow.store(true, Ordering::SeqCst);
+    let again = tokio::spawn(read());
+    source.store.reading.notified().await;
+    source.store.hears.store(true, Ordering::SeqCst);
+    while source.ours.pending() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let loads = source.ours.stats().total.loads;
+    source.store.go_on.notify_one();
+    assert_eq!(again.await.unwrap(), 1);
+    assert_eq!(source.ours.stats().total.loads, loads);
+}
+
 /// A number that two processes read through one store, one of which cannot be heard by it.
 #[derive(Clone)]
 struct Shared {
@@ -43,7 +62,7 @@ impl Shared {
     fn new() -> Self {
         let clock = Clock::system();
         let inner = Arc::new(Local::new(Capacity::default(), clock.clone()));
-        let store = Arc::new(Deaf { inner: inner.clone(), begun: Notify::new() });
+        let store = Arc::new(Deaf::new(inner.clone()));
         let cache = |store: Arc<dyn Store>| {
             Cache::from_core(Core::new(store, Arc::new(Threaded::default()), clock.clone(), Settings::default()))
         };
@@ -83,11 +102,23 @@ impl Shared {
     }
 }
 
-/// A store that hears of no invalidation.
+/// A store that hears of no invalidation, until it does.
 #[derive(Debug)]
 struct Deaf {
     inner: Arc<Local>,
     begun: Notify,
+    hears: AtomicBool,
+    /// Whether the next read takes until it may go on, once it has read.
+    slow: AtomicBool,
+    reading: Notify,
+    go_on: Notify,
+}
+
+impl Deaf {
+    fn new(inner: Arc<Local>) -> Self {
+        let (hears, slow) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner, begun: Notify::new(), hears, slow, reading: Notify::new(), go_on: Notify::new() }
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -101,7 +132,15 @@ impl Store for Deaf {
     }
 
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
-        self.inner.read(reads)
+        if !self.slow.swap(false, Ordering::SeqCst) {
+            return self.inner.read(reads);
+        }
+        Box::pin(async move {
+            let readings = self.inner.read(reads).await;
+            self.reading.notify_one();
+            self.go_on.notified().await;
+            readings
+        })
     }
 
     fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
@@ -125,7 +164,10 @@ impl Store for Deaf {
         self.inner.mark(targets, mark)
     }
 
-    fn revoke(&self, _: Targets, _: Option<MarkId>) -> Reply<'_, ()> {
+    fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
+        if self.hears.load(Ordering::SeqCst) {
+            return self.inner.revoke(targets, ended);
+        }
         Box::pin(std::future::ready(Err(crate::store::StoreError::Away("it is deaf".to_owned()))))
     }
 }

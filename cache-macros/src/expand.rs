@@ -46,18 +46,17 @@ use crate::spelling::spelled;
 //     }
 //     .key(&[&id]);
 //     let load = async move { EDGE BODY };
-//     entry.get_or_load(load).await
+//     entry.here(&load).get_or_load(load).await
 // }
 pub(crate) fn cached(cached: &Cached) -> TokenStream {
-    const LOCALS: [&str; 2] = ["entry", "load"];
     let Cached { function, when, handle, target, .. } = cached;
     let sentence = cached.sentence();
     let when = when.as_ref().map(|when| quote!(.when(#when)));
     let Some(handle) = handle else {
-        return function.wrap(LOCALS, &quote!(#sentence #when), "get_or_load", &target.runtime);
+        return function.wrap(Run::Load, &quote!(#sentence #when), &target.runtime);
     };
     let (call, kind) = (handle.call(), cached.kind());
-    let function_on_handle = function.wrap(LOCALS, &quote!(#call.entry(#kind) #when), "get_or_load", &target.runtime);
+    let function_on_handle = function.wrap(Run::Load, &quote!(#call.entry(#kind) #when), &target.runtime);
     let beside = handle.print(function, &target.runtime, &sentence);
     quote!(#function_on_handle #beside)
 }
@@ -142,7 +141,7 @@ pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
     let hold_off = hold_off.as_ref().map(|hold_off| quote!(.hold_off(#hold_off)));
     let in_transaction = target.in_transaction();
     let builder = quote!(#start #keys #tags #entries #hold_off #in_transaction #result);
-    function.wrap(["invalidation", "change"], &builder, "run", runtime)
+    function.wrap(Run::Change, &builder, runtime)
 }
 
 impl Invalidates {
@@ -220,17 +219,41 @@ impl Ttl {
     }
 }
 
+/// What becomes of a body.
+#[derive(Clone, Copy)]
+enum Run {
+    Load,
+    Change,
+}
+
+impl Run {
+    /// Who runs it, and the body.
+    fn locals(self) -> [&'static str; 2] {
+        match self {
+            Self::Load => ["entry", "load"],
+            Self::Change => ["invalidation", "change"],
+        }
+    }
+
+    fn on(self, local: &Ident, future: &Ident, span: Span) -> TokenStream {
+        match self {
+            Self::Load => quote_spanned!(span=> #local.here(&#future).get_or_load(#future)),
+            Self::Change => quote_spanned!(span=> #local.run(#future)),
+        }
+    }
+}
+
 impl Function {
     /// Builds a local, then hands it the body, which is another.
     ///
     /// All that follows the first `let` carries one span, where the user wrote the type of the value: rustc reports there, and
     /// once, that it cannot be stored.
-    fn wrap(&self, locals: [&str; 2], builder: &TokenStream, method: &str, runtime: &Path) -> TokenStream {
+    fn wrap(&self, run: Run, builder: &TokenStream, runtime: &Path) -> TokenStream {
         let span = Span::mixed_site().located_at(self.value().span());
-        let [local, future] = locals.map(|local| Ident::new(local, span));
-        let method = Ident::new(method, span);
+        let [local, future] = run.locals().map(|local| Ident::new(local, span));
         let body = self.body(runtime, span);
-        let call = quote_spanned!(span=> let #future = async move { #body }; #local.#method(#future).await);
+        let run = run.on(&local, &future, span);
+        let call = quote_spanned!(span=> let #future = async move { #body }; #run.await);
         let wrapped = self.in_place(&quote!(let #local = #builder; #call));
         let item = &self.item;
         let (attributes, inner, visibility, signature) =

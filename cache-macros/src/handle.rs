@@ -90,7 +90,7 @@ impl Handle {
         quote!(#path #types (#(#arguments),*))
     }
 
-    /// `fn user_entry(&self, id: &UserId) -> Handle<R> { sentence.handle() }`, with the visibility of `function`.
+    /// `fn user_entry(&self, id: &UserId) -> Handle<R> { sentence.here(&|| ()).handle() }`, with the visibility of `function`.
     pub(crate) fn print(&self, function: &Function, runtime: &Path, sentence: &TokenStream) -> TokenStream {
         let Self { name, receiver, generics, .. } = self;
         let (visibility, output) = (&function.item.visibility, &function.output);
@@ -99,7 +99,7 @@ impl Handle {
         let receiver = receiver.map(|this| quote!(&#this,));
         // Where the function reports it too, so that a value that cannot be stored is reported once.
         let value = Span::mixed_site().located_at(function.value().span());
-        let into_handle = quote_spanned!(value=> .handle());
+        let into_handle = quote_spanned!(value=> .here(&|| ()).handle());
         let parameters = self
             .parameters
             .iter()

@@ -94,6 +94,40 @@ impl<K: Outcome, T> Entry<K, T> {
         self
     }
 
+    /// Says which instance of generic code this is, by the type of any closure or `async` block in it.
+    ///
+    /// Methods of `Repo<User>` and of `Repo<Order>`, or those that two types have of one trait, have one site and may be given one key. What one of them has stored, or is loading, the others
+    /// do not take for theirs. Type parameters of the function itself do not count; the attributes ask for them in the key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::marker::PhantomData;
+    ///
+    /// use cache_runtime::cached;
+    ///
+    /// struct Bits<T>(PhantomData<T>);
+    ///
+    /// impl<T> Bits<T> {
+    ///     // Becomes `entry.here(&load).get_or_load(load)`.
+    ///     #[cached(ttl = "5m", key = "bits:{unit}")]
+    ///     async fn size(&self, unit: u32) -> usize {
+    ///         size_of::<T>() * 8 / unit as usize
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// assert_eq!(Bits::<u8>(PhantomData).size(1).await, 8);
+    /// assert_eq!(Bits::<u64>(PhantomData).size(1).await, 64);
+    /// # }
+    /// ```
+    #[inline]
+    pub fn here<C>(mut self, _: &C) -> Self {
+        self.parts.said.options.here = type_name::<C>();
+        self
+    }
+
     /// Fills the placeholders of the site's key, in order. Without a key on the site, the parts follow the function's name.
     ///
     /// # Panics

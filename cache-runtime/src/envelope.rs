@@ -27,6 +27,7 @@ pub(crate) use crate::envelope::form::Form;
 pub(crate) use crate::envelope::form::Packed;
 pub(crate) use crate::envelope::form::Packing;
 use crate::key::Name;
+use crate::site::Instance;
 use crate::site::Site;
 use crate::token::Dependency;
 use crate::token::Register;
@@ -60,10 +61,11 @@ pub(crate) struct Stored {
     pub(crate) origin: Option<Origin>,
 }
 
-/// The site of a call, and its tags as [`Templates::render`](crate::site::Templates::render) writes them.
+/// The site of a call, its instance, and its tags as [`Templates::render`](crate::site::Templates::render) writes them.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) site: &'static Site,
+    pub(crate) instance: Instance,
     pub(crate) tags: Box<[u8]>,
 }
 

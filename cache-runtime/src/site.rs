@@ -1,6 +1,7 @@
 //! One `static` for every annotated function.
 
 mod facts;
+mod instance;
 
 use std::collections::HashMap;
 use std::panic::Location;
@@ -22,6 +23,7 @@ use crate::key::TypeKey;
 use crate::key::Unwritable;
 use crate::site::facts::Facts;
 pub use crate::site::facts::Role;
+pub(crate) use crate::site::instance::Instance;
 
 /// What is known of an annotated function when the program is compiled: its name, its templates, its place in the source.
 ///

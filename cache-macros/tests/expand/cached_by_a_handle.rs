@@ -15,7 +15,7 @@ pub(crate) async fn find<T: Kind, F: Send>(
             && return ::cache_runtime::unreached::<Result<Option<User>, DbError>>();
         db.find::<T>(name).await
     };
-    entry.get_or_load(load).await
+    entry.here(&load).get_or_load(load).await
 }
 /// The entry of `find` in its cache, by what tells its calls apart.
 pub(crate) fn find_entry<T: Kind>(
@@ -45,5 +45,6 @@ pub(crate) fn find_entry<T: Kind>(
         .tags(&[&self.tenant])
         .unless(|user| user.is_draft())
         .negative_ttl(::core::time::Duration::from_secs(30))
+        .here(&|| ())
         .handle()
 }

@@ -11,6 +11,7 @@ use crate::core::Core;
 use crate::core::Loaded;
 use crate::entry::said::Said;
 use crate::entry::said::Span;
+use crate::envelope::Origin;
 use crate::envelope::Payload;
 use crate::explain::Bypass;
 use crate::explain::Ending;
@@ -33,6 +34,7 @@ use crate::policy::TimeToLive;
 use crate::read;
 use crate::read::Landing;
 use crate::read::Request;
+use crate::site::Instance;
 use crate::site::Site;
 use crate::site::Templates;
 use crate::store::Targets;
@@ -120,7 +122,8 @@ impl Parts {
         };
         let kept = local.hit(key)?;
         let origin = kept.stored.origin.as_ref()?;
-        if !std::ptr::eq(origin.site, self.site) || !self.has_tag_text(&origin.tags) {
+        let same = std::ptr::eq(origin.site, self.site) && origin.instance == self.instance();
+        if !same || !self.has_tag_text(&origin.tags) {
             return None;
         }
         let whole = match &kept.stored.payload {
@@ -185,12 +188,16 @@ impl Parts {
         }
     }
 
-    /// A key of its own tells the function by its name, which another process may use for another: the place in the source goes into the schema.
+    /// A key of its own tells the function by its name, which another process may use for another: the place in the source goes into the schema. So does what instance
+    /// of generic code it is, which a key need not tell.
     fn codec(&self, codec: Coder) -> Coder {
-        match self.site.key_template() {
-            Some(_) => codec,
-            None => Coder { schema: codec.schema ^ self.site.fingerprint(), ..codec },
-        }
+        let place = if self.site.key_template().is_some() { 0 } else { self.site.fingerprint() };
+        Coder { schema: codec.schema ^ place ^ self.instance().fingerprint(), ..codec }
+    }
+
+    #[inline]
+    fn instance(&self) -> Instance {
+        Instance(self.said.options.here)
     }
 
     pub(super) fn context(&self) -> Context {
@@ -217,7 +224,8 @@ impl Parts {
     pub(super) fn stored(&self, value: Option<Value>, ttl: Duration) -> Landing {
         let core: &Core = self.cache.core();
         let ttl = policy::jittered(ttl, self.said.options.jitter.unwrap_or(core.settings.jitter), core.host.random());
-        Landing::Stored { value, ttl, tags: self.tag_text().into() }
+        let origin = Origin { site: self.site, instance: self.instance(), tags: self.tag_text().into() };
+        Landing::Stored { value, ttl, origin }
     }
 
     /// Says that the load around this call cannot depend on what it finds.

@@ -34,6 +34,8 @@ pub(super) struct Options {
     /// Where the tags are, a NUL after each, once they were given parts.
     pub(super) tags: Option<Span>,
     pub(super) of: Option<&'static str>,
+    /// The type of something in the code that calls, or nothing.
+    pub(super) here: &'static str,
     pub(super) jitter: Option<f64>,
     pub(super) negative_ttl: Option<Duration>,
     pub(super) in_transaction: bool,
@@ -57,6 +59,7 @@ impl Options {
         key: None,
         tags: None,
         of: None,
+        here: "",
         jitter: None,
         negative_ttl: None,
         in_transaction: false,

@@ -6,7 +6,6 @@ use tracing::Instrument as _;
 
 use crate::context::Context;
 use crate::core::Core;
-use crate::envelope::Origin;
 use crate::explain::Bypass;
 use crate::explain::Ending;
 use crate::explain::Fill as Filled;
@@ -44,7 +43,7 @@ async fn try_put(
     watch: &Watch,
     landing: Landing,
 ) -> Result<bool, Bypass> {
-    let Landing::Stored { value, ttl, tags } = landing else {
+    let Landing::Stored { value, ttl, origin } = landing else {
         watch.brought(if matches!(landing, Landing::Failed) { Filled::Failed } else { Filled::Nothing });
         return Ok(false);
     };
@@ -55,7 +54,7 @@ async fn try_put(
     let (began, created) = (core.clock.now(), core.clock.wall());
     // Its tokens are those of now, which is when the value counts as loaded.
     let (right, captured) = take_over(core, request, context, watch).await?;
-    let filling = Filling { value, ttl, origin: Origin { site: request.site, tags }, began, created };
+    let filling = Filling { value, ttl, origin, began, created };
     let captured = captured.ok_or(Refusal::Undependable);
     Ok(fill_now(core, request, Storing::new(watch), filling, captured, right).await)
 }

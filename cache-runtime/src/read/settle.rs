@@ -42,7 +42,7 @@ pub(crate) enum Landing {
     Stored {
         value: Option<Value>,
         ttl: Duration,
-        tags: Box<[u8]>,
+        origin: Origin,
     },
     /// The news that there is no value, which nobody stores.
     Empty,
@@ -77,10 +77,9 @@ impl Load {
         match landing {
             Landing::Failed => leader.fail(),
             Landing::Empty => leader.land(Loaded { value: None, dependencies: shared }, inherits),
-            Landing::Stored { value, ttl, tags } => {
+            Landing::Stored { value, ttl, origin } => {
                 leader.land(Loaded { value: value.clone(), dependencies: shared }, inherits);
                 let Some(right) = leader.right.take() else { return };
-                let origin = Origin { site: request.site, tags };
                 let filling = Filling { value, ttl, origin, began: self.began, created: self.created };
                 fill(core, request, Storing::new(watch), filling, dependencies, right, leader);
             }
@@ -122,8 +121,7 @@ impl Load {
         right: Option<Right>,
     ) {
         let (dependencies, _) = self.account(core, contexts, watch, &landing);
-        if let (Landing::Stored { value, ttl, tags }, Some(right)) = (landing, right) {
-            let origin = Origin { site: request.site, tags };
+        if let (Landing::Stored { value, ttl, origin }, Some(right)) = (landing, right) {
             let filling = Filling { value, ttl, origin, began: self.began, created: self.created };
             fill_now(core, request, Storing::new(watch), filling, dependencies, right).await;
         }

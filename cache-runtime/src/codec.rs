@@ -1,5 +1,6 @@
 //! Values as bytes, and what tells one type from another.
 
+mod faithful;
 #[cfg(feature = "msgpack")]
 mod msgpack;
 
@@ -22,15 +23,15 @@ use crate::outcome::Cacheable;
 /// | | JSON | MessagePack |
 /// |---|---|---|
 /// | maps whose keys are neither strings nor numbers | not stored | yes |
-/// | `f64::NAN` and the infinities | read as `None` in an `Option`, otherwise unreadable | yes |
+/// | `f64::NAN` and the infinities | not stored | yes |
 /// | `u128` and `i128` | yes | yes |
 /// | the same under `#[serde(flatten)]`, or in an enum with `untagged` or `tag` | unreadable | unreadable |
 /// | bytes, as `serde_bytes` has them | three to four bytes for each | one |
-/// | `Some(None)`, `Some(())` | `None` | `None` |
+/// | `Some(None)`, `Some(())` | not stored | not stored |
 /// | values nested more than 128 deep | unreadable | not stored |
 ///
-/// What is unreadable is counted so, and loaded again at each call. What is read as `None` is a different value: where the difference means something, write
-/// an enum.
+/// What is not stored or unreadable is counted so, and loaded again at each call. Nothing is stored that would be read as another value, but for what a type does not
+/// serialize: a field with `#[serde(skip)]` comes back as its default. The in-process store keeps values as they are.
 ///
 /// # Examples
 ///
@@ -80,13 +81,20 @@ pub(crate) struct Coder {
     pub(crate) schema: u64,
     /// Encodes, to the end of the buffer; says whether it could.
     pub(crate) encode: fn(&Value, Codec, &mut Vec<u8>) -> bool,
+    /// Whether the codec has words of its own for all that is in a value.
+    pub(crate) is_faithful: fn(&Value, Codec) -> bool,
     /// Decodes what is exactly one value.
     pub(crate) decode: fn(&[u8], Codec) -> Option<Value>,
 }
 
 impl Coder {
     pub(crate) fn of<V: Cacheable>() -> Self {
-        Self { schema: schema(type_name::<V>()), encode: encode::<V>, decode: decode::<V> }
+        Self {
+            schema: schema(type_name::<V>()),
+            encode: encode::<V>,
+            is_faithful: is_faithful::<V>,
+            decode: decode::<V>,
+        }
     }
 }
 
@@ -102,6 +110,10 @@ fn encode<V: Cacheable>(value: &Value, codec: Codec, out: &mut Vec<u8>) -> bool 
         #[cfg(feature = "msgpack")]
         Codec::MessagePack => msgpack::encode(value, out),
     }
+}
+
+fn is_faithful<V: Cacheable>(value: &Value, codec: Codec) -> bool {
+    value.downcast_ref::<V>().is_some_and(|value| faithful::is_faithful(value, codec))
 }
 
 fn decode<V: Cacheable>(bytes: &[u8], codec: Codec) -> Option<Value> {

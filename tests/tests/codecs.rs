@@ -43,6 +43,17 @@ async fn by_pair(id: u64) -> HashMap<(u64, u64), String> {
     HashMap::from([((id, id + 1), "a pair".into())])
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Odd {
+    ratio: Option<f64>,
+    nested: Option<Option<u32>>,
+}
+
+#[cached(ttl = "5m", key = "odd:{id}", skip(value))]
+async fn odd(id: u64, value: Odd) -> Odd {
+    value
+}
+
 async fn built(server: &Server, settings: impl FnOnce(Builder) -> Builder) -> Cache {
     let builder = Cache::builder().url(&server.url());
     let builder = builder.op_timeout(std::time::Duration::from_secs(5));
@@ -113,6 +124,27 @@ async fn what_a_codec_cannot_write_is_not_stored() {
         assert_eq!(read().await, read().await);
         let counts = cache.stats().total;
         assert_eq!((counts.unstorable > 0, counts.hits), (unstorable > 0, 1 - unstorable), "{codec:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_be_read_as_another_value_is_not_stored() {
+    let server = Server::start();
+    let (nothing, infinity) =
+        (Odd { ratio: None, nested: Some(None) }, Odd { ratio: Some(f64::INFINITY), nested: None });
+    for (codec, stored) in [(Codec::Json, [false, false, true]), (Codec::MessagePack, [false, true, true])] {
+        server.command(&["FLUSHALL"]).unwrap();
+        let cache = built(&server, |builder| builder.codec(codec)).await;
+        let values = [nothing.clone(), infinity.clone(), Odd { ratio: Some(0.5), nested: None }];
+        for ((id, value), stored) in (0_u64..).zip(values).zip(stored) {
+            let before = cache.stats();
+            for _ in 0..2 {
+                assert_eq!(scope(cache.clone(), odd(id, value.clone())).await, value, "{codec:?}");
+                settled(&cache).await;
+            }
+            let counts = cache.stats().since(&before).total;
+            assert_eq!((counts.hits == 1, counts.unstorable == 0), (stored, stored), "{codec:?} {value:?}");
+        }
     }
 }
 

@@ -286,6 +286,9 @@ fn blob(core: &Core, request: &Request, header: Header, value: Option<Value>, or
         (Keeps::Bytes, Some(value)) => {
             let encode = |out: &mut Vec<u8>| {
                 let start = out.len();
+                if !(request.codec.is_faithful)(&value, core.settings.packing.codec) {
+                    return Err(Refusal::NotEncoded);
+                }
                 encode(core, request, &value, out).map(|_| core.settings.packing.pack(out, start))
             };
             header.encode(&request.key, encode).map(|bytes| Blob::Bytes(Bytes::from(bytes)))

@@ -13,6 +13,7 @@
 //! Leases and marks die with the process, so nobody renews them: they are taken for as long as they may last.
 
 mod cell;
+mod kept;
 mod registers;
 #[cfg(shuttle)]
 pub(crate) mod model {
@@ -33,12 +34,12 @@ use quick_cache::sync::DefaultLifecycle;
 
 use crate::clock::Clock;
 use crate::clock::Moment;
-use crate::envelope::Stored;
 use crate::key::HASHED;
 use crate::key::Name;
 use crate::key::Written;
-use crate::local::cell::Cell;
 use crate::local::cell::fresh;
+use crate::local::kept::Kept;
+use crate::local::kept::Tokens;
 use crate::local::registers::Lease;
 use crate::local::registers::Shard;
 use crate::store::Begin;
@@ -133,23 +134,12 @@ fn items(capacity: Capacity) -> usize {
     }
 }
 
-/// An entry, and the cells its tokens live in.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) stored: Stored,
-    fill: LeaseId,
-    expires: Moment,
-    /// Of each dependency of the entry, the token it was filled under and the cell that token lives in.
-    tokens: Box<[(u64, Arc<Cell>)]>,
-    weight: u64,
-}
-
 #[derive(Clone, Debug)]
 struct Weigh;
 
 impl Weighter<Name, Arc<Kept>> for Weigh {
     fn weight(&self, _: &Name, kept: &Arc<Kept>) -> u64 {
-        kept.weight
+        kept.weight()
     }
 }
 
@@ -188,7 +178,7 @@ impl Local {
 
     /// Whether there is an entry of `key` whose time is up.
     pub(crate) fn has_expired(&self, key: &Name) -> bool {
-        self.entries.peek(key).is_some_and(|kept| kept.expires <= self.clock.now())
+        self.entries.peek(key).is_some_and(|kept| kept.has_expired(self.clock.now()))
     }
 
     /// How many entries there are, of use or not.
@@ -204,14 +194,14 @@ impl Local {
     fn read_one(&self, read: &Read) -> Reading {
         let now = self.clock.now();
         let entry = read.entry.as_ref().and_then(|key| self.entry(key, now));
-        let entry = entry.map(|kept| (kept.fill, Blob::Value(kept as Arc<dyn Held>)));
+        let entry = entry.map(|kept| (kept.fill(), Blob::Value(kept as Arc<dyn Held>)));
         let state = |register: &Register| self.shard(name_of(register)).state(register, now);
         Reading { entry, states: read.registers.iter().map(state).collect() }
     }
 
     /// The entry of `key` if it has not expired, whatever its tokens are.
     fn entry(&self, key: &Name, now: Moment) -> Option<Arc<Kept>> {
-        self.entries.get(key).filter(|kept| now < kept.expires)
+        self.entries.get(key).filter(|kept| !kept.has_expired(now))
     }
 
     fn take_lease(&self, request: &LeaseRequest) -> LeaseState {
@@ -226,7 +216,7 @@ impl Local {
                 return LeaseState::Held { id: lease.id, generation: lease.generation };
             }
         } else if request.steal == Steal::Nobodys {
-            let fill = self.entry(&request.key, now).map(|kept| kept.fill);
+            let fill = self.entry(&request.key, now).map(|kept| kept.fill());
             if fill.is_some() && fill != request.seen {
                 return LeaseState::Changed;
             }
@@ -240,15 +230,14 @@ impl Local {
     /// The entry of `fill`, with the cells of its tokens; `None` if one of them is gone already.
     fn keep(&self, fill: &Fill, now: Moment) -> Option<Kept> {
         let Blob::Value(held) = &fill.blob else { return None };
-        let stored = held.stored();
         let alive = |dependency: &crate::token::Dependency| {
             let token = u64::try_from(dependency.token.0).ok()?;
             let cell = self.shard(name_of(&dependency.register)).cell(&dependency.register, token, now)?;
             Some((token, cell))
         };
-        let tokens = stored.header.dependencies.iter().map(alive).collect::<Option<Box<[_]>>>()?;
-        let weight = stored.weight.map_or(1, |encoded| encoded + OVERHEAD);
-        Some(Kept { stored: stored.clone(), fill: fill.lease, expires: now.after(fill.life), tokens, weight })
+        let tokens = held.header().dependencies.iter().map(alive).collect::<Option<Tokens>>()?;
+        let weight = held.weight().map_or(1, |encoded| encoded + OVERHEAD);
+        Some(Kept::new(&**held, fill.lease, now.after(fill.life), tokens, weight))
     }
 
     fn fill_now(&self, fill: &Fill) -> bool {
@@ -286,19 +275,6 @@ impl Local {
     #[cfg(feature = "sim")]
     pub(crate) fn evict_register(&self, register: &Register) {
         self.shard(name_of(register)).evict(register);
-    }
-}
-
-impl Kept {
-    #[inline]
-    fn is_valid(&self, now: Moment) -> bool {
-        now < self.expires && self.tokens.iter().all(|(token, cell)| cell.holds(*token, now))
-    }
-}
-
-impl Held for Kept {
-    fn stored(&self) -> &Stored {
-        &self.stored
     }
 }
 

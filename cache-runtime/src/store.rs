@@ -25,6 +25,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::envelope::Header;
+use crate::envelope::Origin;
+use crate::envelope::Payload;
 use crate::envelope::Stored;
 use crate::key::Name;
 use crate::token::Generation;
@@ -95,12 +98,27 @@ pub(crate) enum Blob {
 
 /// An entry that is kept decoded, with whatever the store keeps beside it.
 pub(crate) trait Held: fmt::Debug + Send + Sync {
-    fn stored(&self) -> &Stored;
+    fn header(&self) -> &Header;
+    fn payload(&self) -> Payload;
+    fn weight(&self) -> Option<u64>;
+    fn origin(&self) -> Option<Origin>;
 }
 
 impl Held for Stored {
-    fn stored(&self) -> &Stored {
-        self
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn payload(&self) -> Payload {
+        self.payload.clone()
+    }
+
+    fn weight(&self) -> Option<u64> {
+        self.weight
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        self.origin.clone()
     }
 }
 

@@ -12,7 +12,6 @@ use crate::core::Loaded;
 use crate::entry::said::Said;
 use crate::entry::said::Span;
 use crate::envelope::Origin;
-use crate::envelope::Payload;
 use crate::explain::Bypass;
 use crate::explain::Ending;
 use crate::explain::Miss;
@@ -121,15 +120,12 @@ impl Parts {
             None => self.site.key_template()?.literal()?.as_bytes(),
         };
         let kept = local.hit(key)?;
-        let origin = kept.stored.origin.as_ref()?;
-        let same = std::ptr::eq(origin.site, self.site) && origin.instance == self.instance();
-        if !same || !self.has_tag_text(&origin.tags) {
+        if !kept.is_of(self.site, self.instance()) || !self.has_tag_text(kept.tag_text()) {
             return None;
         }
-        let whole = match &kept.stored.payload {
-            Payload::Value(value) => K::whole(value.downcast_ref::<K::Value>()?.clone()),
-            Payload::Empty => K::empty()?,
-            Payload::Bytes(_) => return None,
+        let whole = match kept.value() {
+            Some(value) => K::whole(value.downcast_ref::<K::Value>()?.clone()),
+            None => K::empty()?,
         };
         watch::hit(core, self.site);
         Some(whole)

@@ -77,10 +77,7 @@ impl World {
 
     fn hit(&self) -> Option<u64> {
         let kept = self.local.hit(key().as_str().as_bytes())?;
-        match &kept.stored.payload {
-            Payload::Value(value) => value.downcast_ref().copied(),
-            Payload::Bytes(_) | Payload::Empty => None,
-        }
+        kept.value()?.downcast_ref().copied()
     }
 
     /// Captures, loads, and stores if it may.

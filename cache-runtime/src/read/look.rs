@@ -149,8 +149,7 @@ impl Caller<'_> {
     /// The entry as a hit, or why it is none.
     async fn judge(&self, blob: Blob, mut known: Vec<(Register, State)>) -> Result<Result<Look, Miss>, StoreError> {
         let Some(held) = self.open(blob) else { return Ok(Err(Miss::Unreadable)) };
-        let stored = held.stored();
-        let header = &stored.header;
+        let header = held.header();
         let Some(remaining) = self.remaining(header) else { return Ok(Err(Miss::Expired)) };
         if let Some(why) = self.other(header) {
             return Ok(Err(why));
@@ -159,7 +158,7 @@ impl Caller<'_> {
         if let Some(why) = header.dependencies.iter().find_map(|dependency| fallen(dependency, &known)) {
             return Ok(Err(why));
         }
-        let Some(value) = self.decode(&stored.payload) else { return Ok(Err(Miss::Unreadable)) };
+        let Some(value) = self.decode(&held.payload()) else { return Ok(Err(Miss::Unreadable)) };
         if value.is_none() && !self.request.may_be_empty {
             return Ok(Err(Miss::OtherOutcome));
         }

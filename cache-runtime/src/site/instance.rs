@@ -12,6 +12,8 @@ pub(crate) struct Instance(pub(crate) &'static str);
 const CLOSURE: &str = "::{{closure}}";
 
 impl Instance {
+    pub(crate) const NONE: Self = Self("");
+
     /// The type or the trait's implementation that the code belongs to, if it may have more than one instance.
     fn owner(self) -> Option<&'static str> {
         let mut function = self.0;

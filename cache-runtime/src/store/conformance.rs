@@ -270,7 +270,7 @@ fn blob(keeps: Keeps, value: u64) -> Blob {
 fn number(blob: &Blob) -> u64 {
     match blob {
         Blob::Bytes(bytes) => bytes.as_ref().try_into().map_or(u64::MAX, u64::from_le_bytes),
-        Blob::Value(held) => match &held.stored().payload {
+        Blob::Value(held) => match &held.payload() {
             Payload::Value(value) => value.downcast_ref().copied().unwrap_or(u64::MAX),
             Payload::Bytes(_) | Payload::Empty => u64::MAX,
         },

@@ -70,7 +70,7 @@ impl Outside {
 fn unwrapped(blob: Blob) -> Option<Blob> {
     match blob {
         Blob::Bytes(bytes) => Some(Blob::Bytes(bytes)),
-        Blob::Value(held) => match &held.stored().payload {
+        Blob::Value(held) => match &held.payload() {
             Payload::Value(value) => value.downcast_ref::<Bytes>().cloned().map(Blob::Bytes),
             Payload::Bytes(_) | Payload::Empty => None,
         },

@@ -3,9 +3,15 @@
 //! All of it is task-local, and so goes with a future wherever that is polled, but not into what it spawns:
 //! [`scope::current`](crate::scope::current) carries it there.
 
+use std::cell::Cell;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::task::Context as Poller;
+use std::task::Poll;
 use std::time::Duration;
+
+use pin_project_lite::pin_project;
 
 use crate::cache::Cache;
 use crate::core::Core;
@@ -19,6 +25,11 @@ use crate::token::Dependency;
 
 tokio::task_local! {
     static CONTEXT: Context;
+}
+
+thread_local! {
+    /// Within how many contexts this thread is. Mostly in none, and this is the fastest way to know.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
 /// See the module.
@@ -39,30 +50,84 @@ pub(crate) struct Context {
 impl Context {
     /// What the current task carries.
     pub(crate) fn current() -> Self {
-        CONTEXT.try_with(Self::clone).unwrap_or_default()
+        Self::ask(Self::clone).unwrap_or_default()
     }
 
     /// Whether the current task carries anything that a read must heed.
     #[inline]
     pub(crate) fn is_bare() -> bool {
         let bare = |context: &Self| context.frame.is_none() && context.deferral.is_none() && context.trace.is_none();
-        CONTEXT.try_with(bare).unwrap_or(true)
+        Self::ask(bare).unwrap_or(true)
     }
 
     /// The cache that stands in for the installed one, if any.
     #[inline]
     pub(crate) fn cache() -> Option<Cache> {
-        CONTEXT.try_with(|context| context.cache.clone()).ok().flatten()
+        Self::ask(|context| context.cache.clone()).flatten()
+    }
+
+    #[inline]
+    fn ask<R>(question: impl FnOnce(&Self) -> R) -> Option<R> {
+        if DEPTH.get() == 0 {
+            return None;
+        }
+        CONTEXT.try_with(question).ok()
     }
 
     /// Runs `future` with this in place of what the task carried.
-    pub(crate) fn carry<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
-        CONTEXT.scope(self, future)
+    pub(crate) fn carry<F: Future>(self, future: F) -> Carried<F> {
+        Carried { context: self, future: Some(future) }
     }
 
     /// Runs `poll` with this in place of what the task carries.
     pub(crate) fn enter<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let _deeper = Deeper::new();
         CONTEXT.sync_scope(self.clone(), poll)
+    }
+}
+
+/// Counts in `DEPTH`, until it is dropped.
+struct Deeper;
+
+impl Deeper {
+    fn new() -> Self {
+        DEPTH.set(DEPTH.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Deeper {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+pin_project! {
+    /// A future that is polled, and dropped, in a context.
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub(crate) struct Carried<F> {
+        pub(crate) context: Context,
+        // There is one until this is dropped.
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Carried<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // What is dropped half-way belongs to the context too.
+            this.context.enter(|| this.future.set(None));
+        }
+    }
+}
+
+impl<F: Future> Future for Carried<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let Some(future) = this.future.as_pin_mut() else { return Poll::Pending };
+        this.context.enter(|| future.poll(poller))
     }
 }
 

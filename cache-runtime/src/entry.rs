@@ -90,7 +90,7 @@ impl<K: Outcome> Entry<K, Unset> {
 impl<K: Outcome, T> Entry<K, T> {
     /// Says which type's function this is, for a site without a key: the type's name becomes part of the key. To be called before [`key`](Self::key).
     pub fn of<S: ?Sized>(mut self) -> Self {
-        self.parts.said.options.of = Some(type_name::<S>());
+        self.parts.said.options.rare_mut().of = Some(type_name::<S>());
         self
     }
 
@@ -167,7 +167,7 @@ impl<K: Outcome, T> Entry<K, T> {
     where
         K: MayBeEmpty,
     {
-        self.parts.said.options.negative_ttl = Some(ttl);
+        self.parts.said.options.rare_mut().negative_ttl = Some(ttl);
         self
     }
 
@@ -187,8 +187,8 @@ impl<K: Outcome, T> Entry<K, T> {
     /// either, because nothing would tell it of a change.
     pub fn when(mut self, when: bool) -> Self {
         // Nothing is written where nothing changes: mostly, there is no box to write to yet.
-        if self.parts.said.options.unused == when {
-            self.parts.said.options.unused = !when;
+        if self.parts.said.options.rare().unused == when {
+            self.parts.said.options.rare_mut().unused = !when;
         }
         self
     }
@@ -197,7 +197,7 @@ impl<K: Outcome, T> Entry<K, T> {
     ///
     /// Between 0 and 1. Defaults to what the cache was built with, which defaults to 0.1.
     pub fn jitter(mut self, jitter: f64) -> Self {
-        self.parts.said.options.jitter = Some(jitter);
+        self.parts.said.options.rare_mut().jitter = Some(jitter);
         self
     }
 
@@ -205,7 +205,7 @@ impl<K: Outcome, T> Entry<K, T> {
     /// shared with other callers. An entry that is stored already is served, unless this task has just invalidated it inside of
     /// [`Cache::defer_invalidations`].
     pub fn in_transaction(mut self) -> Self {
-        self.parts.said.options.in_transaction = true;
+        self.parts.said.options.rare_mut().in_transaction = true;
         self
     }
 

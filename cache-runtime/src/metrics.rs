@@ -3,6 +3,7 @@
 #[cfg(feature = "metrics")]
 pub(crate) mod facade;
 mod happened;
+mod hits;
 mod timer;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::metrics::facade::Gauges;
 use crate::metrics::facade::Handles;
 pub(crate) use crate::metrics::happened::Happened;
 pub(crate) use crate::metrics::happened::Operation;
+use crate::metrics::hits::Hits;
 pub(crate) use crate::metrics::timer::Timer;
 use crate::site::Site;
 
@@ -246,6 +248,7 @@ impl FunctionStats {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     blocks: [OnceLock<Box<[Row; BLOCK]>>; BLOCKS],
+    hits: Hits,
     #[cfg(feature = "metrics")]
     gauges: Gauges,
 }
@@ -281,15 +284,16 @@ impl Metrics {
         let _ = namespace;
         Self {
             blocks: std::array::from_fn(|_| OnceLock::new()),
+            hits: Hits::new(),
             #[cfg(feature = "metrics")]
             gauges: Gauges::new(namespace),
         }
     }
 
-    /// The tally of `site`. More sites than there are rows share the last.
+    /// The tally of `site`.
     #[inline]
     pub(crate) fn of(&self, site: &'static Site) -> Tally<'_> {
-        let index = number(site).min(BLOCK * BLOCKS - 1);
+        let index = index(site);
         let block = self.blocks[index / BLOCK].get_or_init(|| Box::new(std::array::from_fn(|_| Row::default())));
         let row = &block[index % BLOCK];
         let owner = row.owner.get_or_init(|| self.owner(site));
@@ -300,6 +304,14 @@ impl Metrics {
             #[cfg(feature = "metrics")]
             handles: &owner.handles,
         }
+    }
+
+    /// Counts a hit of a function that has loaded something in this cache before.
+    #[inline]
+    pub(crate) fn hit(&self, site: &'static Site) {
+        self.hits.add(index(site));
+        #[cfg(feature = "metrics")]
+        self.of(site).handles.count(Happened::Hit);
     }
 
     #[cold]
@@ -328,9 +340,12 @@ impl Metrics {
 
     pub(crate) fn read(&self) -> Stats {
         let mut stats = Stats::default();
-        for row in self.blocks.iter().filter_map(OnceLock::get).flat_map(|block| block.iter()) {
+        let blocks = self.blocks.iter().enumerate().filter_map(|(at, block)| Some((at, block.get()?)));
+        let rows = blocks.flat_map(|(at, block)| block.iter().zip(at * BLOCK..));
+        for (row, index) in rows {
             let Some(Owner { site, .. }) = row.owner.get() else { continue };
-            let counts = row.counters.read();
+            let mut counts = row.counters.read();
+            counts.hits += self.hits.read(index);
             stats.total += counts;
             stats.functions.push(FunctionStats { name: site.name(), file: site.file(), line: site.line(), counts });
         }
@@ -386,6 +401,12 @@ impl Counters {
             Happened::Deferred => &self.deferred,
         }
     }
+}
+
+/// Where the counts of `site` are. More sites than there are places share the last.
+#[inline]
+fn index(site: &'static Site) -> usize {
+    number(site).min(BLOCK * BLOCKS - 1)
 }
 
 /// The number of `site` in this process, given at its first use.

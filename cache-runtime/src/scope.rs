@@ -10,6 +10,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::cache::Cache;
+use crate::context::Carried;
 use crate::context::Context;
 use crate::explain::Calls;
 use crate::explain::Recorder;
@@ -42,24 +43,15 @@ use crate::host::within;
 /// ```
 pub fn scope<F: Future>(cache: Cache, future: F) -> Scoped<F> {
     let context = Context { cache: Some(cache), ..Context::current() };
-    Scoped { context, future: Some(future) }
+    Scoped { carried: context.carry(future) }
 }
 
 pin_project! {
     /// The future of [`scope()`].
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Scoped<F> {
-        context: Context,
         #[pin]
-        future: Option<F>,
-    }
-
-    impl<F> PinnedDrop for Scoped<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            // What is dropped half-way belongs to the scope too.
-            this.context.enter(|| this.future.set(None));
-        }
+        carried: Carried<F>,
     }
 }
 
@@ -67,10 +59,7 @@ impl<F: Future> Future for Scoped<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        // There is one until this is dropped.
-        let Some(future) = this.future.as_pin_mut() else { return Poll::Pending };
-        this.context.enter(|| future.poll(poller))
+        self.project().carried.poll(poller)
     }
 }
 
@@ -113,8 +102,8 @@ impl<F: Future> Scoped<F> {
     /// ```
     pub fn explain(mut self) -> impl Future<Output = (F::Output, Calls)> {
         let recorder = Arc::<Recorder>::default();
-        self.context.trace = Some(Arc::new(Trace::new(recorder.clone())));
-        let cache = self.context.cache.clone();
+        self.carried.context.trace = Some(Arc::new(Trace::new(recorder.clone())));
+        let cache = self.carried.context.cache.clone();
         async move {
             let output = self.await;
             if let Some(cache) = cache {

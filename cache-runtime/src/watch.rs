@@ -31,7 +31,7 @@ use crate::store::Targets;
 /// A stored entry of this process answers a call: all that is said of it.
 #[inline]
 pub(crate) fn hit(core: &Core, site: &'static Site) {
-    core.metrics.of(site).count(Happened::Hit);
+    core.metrics.hit(site);
     if Level::DEBUG <= STATIC_MAX_LEVEL && Level::DEBUG <= LevelFilter::current() {
         show_hit(site);
     }

@@ -74,7 +74,7 @@ impl<T> Calling<T> {
         T: TimeToLive<K::Value>,
     {
         if matches!(self.stage, Stage::New) {
-            if !self.parts.said.options.unused
+            if !self.parts.said.options.rare().unused
                 && let Some(whole) = self.parts.local_hit::<K>()
             {
                 return Poll::Ready(whole);

@@ -84,7 +84,7 @@ impl Parts {
                 template.render(parts, &mut KeyWriter::new(&mut said.text, secret));
             }
             None => {
-                self.site.write_name(said.options.of, &mut said.text);
+                self.site.write_name(said.options.rare().of, &mut said.text);
                 let out = &mut KeyWriter::new(&mut said.text, secret);
                 for part in parts {
                     out.verbatim(b":");
@@ -160,7 +160,7 @@ impl Parts {
                 assert!(template.placeholders() == 0, "the key `{}` was not given its parts", template.as_str());
                 template.render(&[], &mut KeyWriter::new(&mut key, SecretOf::Known(&None)));
             }
-            None => self.site.write_name(self.said.options.of, &mut key),
+            None => self.site.write_name(self.said.options.rare().of, &mut key),
         }
         key
     }
@@ -198,7 +198,7 @@ impl Parts {
 
     pub(super) fn context(&self) -> Context {
         let mut context = Context::current();
-        if self.said.options.in_transaction {
+        if self.said.options.rare().in_transaction {
             context.no_fill = Some(Bypass::InTransaction);
         }
         context
@@ -209,7 +209,7 @@ impl Parts {
     where
         K::Value: Cacheable,
     {
-        match (K::split(whole), self.said.options.negative_ttl) {
+        match (K::split(whole), self.said.options.rare().negative_ttl) {
             (Split::Value(value), _) => self.stored(Some(Arc::new(value.clone())), ttl.of(value)),
             (Split::Empty, Some(ttl)) => self.stored(None, ttl),
             (Split::Empty, None) => Landing::Empty,
@@ -219,7 +219,8 @@ impl Parts {
 
     pub(super) fn stored(&self, value: Option<Value>, ttl: Duration) -> Landing {
         let core: &Core = self.cache.core();
-        let ttl = policy::jittered(ttl, self.said.options.jitter.unwrap_or(core.settings.jitter), core.host.random());
+        let ttl =
+            policy::jittered(ttl, self.said.options.rare().jitter.unwrap_or(core.settings.jitter), core.host.random());
         let origin = Origin { site: self.site, instance: self.instance(), tags: self.tag_text().into() };
         Landing::Stored { value, ttl, origin }
     }
@@ -233,7 +234,7 @@ impl Parts {
 
     /// Why nothing may be looked for and stored here at all, if that is so.
     pub(super) fn no_part(&self) -> Option<Bypass> {
-        let unused = self.said.options.unused.then_some(Bypass::Unused);
+        let unused = self.said.options.rare().unused.then_some(Bypass::Unused);
         let clash = || (!self.owns_its_name()).then_some(Bypass::NameClash);
         let unnamed = || self.is_unwritable(&self.said.text).then_some(Bypass::Unnamed);
         unused.or_else(clash).or_else(unnamed)
@@ -250,7 +251,7 @@ impl Parts {
     }
 
     fn owns_its_name(&self) -> bool {
-        self.site.key_template().is_some() || self.site.owns_its_name(self.said.options.of)
+        self.site.key_template().is_some() || self.site.owns_its_name(self.said.options.rare().of)
     }
 }
 

@@ -33,9 +33,17 @@ pub(super) struct Options {
     pub(super) key: Option<Span>,
     /// Where the tags are, a NUL after each, once they were given parts.
     pub(super) tags: Option<Span>,
-    pub(super) of: Option<&'static str>,
     /// The type of something in the code that calls, or nothing.
     pub(super) here: &'static str,
+    /// What most calls say nothing of.
+    rare: Rare,
+    /// Whether `rare` may be other than at first.
+    is_rare: bool,
+}
+
+#[derive(Clone)]
+pub(super) struct Rare {
+    pub(super) of: Option<&'static str>,
     pub(super) jitter: Option<f64>,
     pub(super) negative_ttl: Option<Duration>,
     pub(super) in_transaction: bool,
@@ -55,16 +63,30 @@ impl Words {
 }
 
 impl Options {
-    const NONE: Self = Self {
-        key: None,
-        tags: None,
-        of: None,
-        here: "",
-        jitter: None,
-        negative_ttl: None,
-        in_transaction: false,
-        unused: false,
-    };
+    const NONE: Self = Self { key: None, tags: None, here: "", rare: Rare::NONE, is_rare: false };
+
+    #[inline]
+    pub(super) fn rare(&self) -> &Rare {
+        &self.rare
+    }
+
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        self.is_rare = true;
+        &mut self.rare
+    }
+
+    /// As nothing was said. Writing all of it anew takes as long as some of what a hit does.
+    #[inline]
+    fn clear(&mut self) {
+        (self.key, self.tags, self.here) = (None, None, "");
+        if self.is_rare {
+            (self.rare, self.is_rare) = (Rare::NONE, false);
+        }
+    }
+}
+
+impl Rare {
+    const NONE: Self = Self { of: None, jitter: None, negative_ttl: None, in_transaction: false, unused: false };
 }
 
 impl Deref for Said {
@@ -91,7 +113,7 @@ impl Drop for Said {
     fn drop(&mut self) {
         if let Some(mut words) = self.0.take() {
             words.text.clear();
-            words.options = Options::NONE;
+            words.options.clear();
             let _ = SPARE.try_with(|spare| spare.set(Some(words)));
         }
     }

@@ -116,7 +116,10 @@ impl Template {
             at = usize::from(*end) + 1;
         }
         if self.simple {
-            out.verbatim(&text[at..]);
+            // Most templates end with a placeholder.
+            if at < text.len() {
+                out.verbatim(&text[at..]);
+            }
         } else {
             self.render_rest(&text[at..], parts.get(self.placed..).unwrap_or_default(), out);
         }

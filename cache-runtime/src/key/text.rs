@@ -8,7 +8,7 @@ use std::ops::Deref;
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
     short: [u8; Self::SHORT],
-    /// How much of `short` is written, while all of it is there.
+    /// How much of `short` is written, while all of it is there; then `LONG`, which leaves no room in it.
     written: usize,
     /// All of it, once it was too long.
     long: Vec<u8>,
@@ -16,6 +16,7 @@ pub(crate) struct Text {
 
 impl Text {
     const SHORT: usize = 64;
+    const LONG: usize = Self::SHORT + 1;
 
     #[inline]
     pub(crate) const fn new() -> Self {
@@ -25,11 +26,11 @@ impl Text {
     #[inline]
     pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
         match self.short.get_mut(self.written..self.written + bytes.len()) {
-            Some(free) if self.long.is_empty() => {
+            Some(free) => {
                 copy(free, bytes);
                 self.written += bytes.len();
             }
-            _ => self.extend_long(bytes),
+            None => self.extend_long(bytes),
         }
     }
 
@@ -47,30 +48,26 @@ impl Text {
     }
 
     fn truncate(&mut self, length: usize) {
-        if self.long.is_empty() {
-            self.written = length;
-        } else {
-            self.long.truncate(length);
-            // What is not long any more is short again.
-            if length == 0 {
-                self.written = 0;
-            }
+        match self.written {
+            Self::LONG => self.long.truncate(length),
+            _ => self.written = length,
         }
     }
 
     /// Forgets all of it. Room for very long text is not kept.
     #[inline]
     pub(crate) fn clear(&mut self) {
-        self.written = 0;
-        if !self.long.is_empty() {
+        if self.written == Self::LONG {
             self.long = Vec::new();
         }
+        self.written = 0;
     }
 
     #[cold]
     fn extend_long(&mut self, bytes: &[u8]) {
-        if self.long.is_empty() {
+        if self.written != Self::LONG {
             self.long.extend_from_slice(&self.short[..self.written]);
+            self.written = Self::LONG;
         }
         self.long.extend_from_slice(bytes);
     }
@@ -109,7 +106,7 @@ impl Deref for Text {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        if self.long.is_empty() { &self.short[..self.written] } else { &self.long }
+        self.short.get(..self.written).unwrap_or(&self.long)
     }
 }
 

@@ -193,10 +193,12 @@ impl Local {
 
     fn read_one(&self, read: &Read) -> Reading {
         let now = self.clock.now();
+        // The states first: an entry that is read before them may be gone by the time its key has the token that it would be taken to stand under.
+        let state = |register: &Register| self.shard(name_of(register)).state(register, now);
+        let states = read.registers.iter().map(state).collect();
         let entry = read.entry.as_ref().and_then(|key| self.entry(key, now));
         let entry = entry.map(|kept| (kept.fill(), Blob::Value(kept as Arc<dyn Held>)));
-        let state = |register: &Register| self.shard(name_of(register)).state(register, now);
-        Reading { entry, states: read.registers.iter().map(state).collect() }
+        Reading { entry, states }
     }
 
     /// The entry of `key` if it has not expired, whatever its tokens are.

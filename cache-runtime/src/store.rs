@@ -49,8 +49,8 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Reads entries and registers, all in one round trip.
     ///
-    /// The states are those at one moment after the call, each on its own; nothing has to be atomic across them, but an entry is
-    /// read no later than the registers of the same [`Read`].
+    /// The states are each of some moment after the call, and nothing has to be atomic across them but for one thing: the state of an entry's own key is read no later than the
+    /// entry. Otherwise a load around the call could come to rest on a token that is younger than the value.
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>>;
 
     /// Creates the tokens that are missing, and takes a lease if one is asked for; one round trip.

@@ -21,6 +21,7 @@ use crate::store::Fill;
 use crate::store::LeaseRequest;
 use crate::store::LeaseState;
 use crate::store::Mark;
+use crate::store::Read;
 use crate::store::Steal;
 use crate::store::Store as _;
 use crate::store::Targets;
@@ -28,6 +29,7 @@ use crate::token::Dependency;
 use crate::token::LeaseId;
 use crate::token::MarkId;
 use crate::token::Register;
+use crate::token::Token;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -68,7 +70,49 @@ pub fn nothing_stale_survives(by_tag: bool, depends: bool) {
     world.read_and_check(100);
 }
 
+/// Of two who read an entry and the token of its key, as loads around it do, one makes the token that the other may see. Whoever has a token that stands after the mutator returned, has the
+/// value of its commit.
+pub fn a_value_and_the_token_of_its_key_belong_together() {
+    let (row, returned) = (AtomicU64::new(0), AtomicU64::new(0));
+    let local = Local::new(Capacity::Entries(100), Clock::held());
+    let world = Arc::new(World { local, row, returned, depends: false });
+    world.load(1);
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let world = world.clone();
+            thread::spawn(move || world.read_with_token())
+        })
+        .collect();
+    let mutator = {
+        let world = world.clone();
+        thread::spawn(move || world.mutate(false))
+    };
+    let read: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+    mutator.join().unwrap();
+    let (_, now) = world.read_with_token();
+    for (value, token) in read {
+        assert!(value != Some(0) || token.is_none() || token != now, "{value:?} is read with {token:?}, which stands");
+    }
+}
+
 impl World {
+    /// The entry, and the token of its key, which is made before.
+    fn read_with_token(&self) -> (Option<u64>, Option<Token>) {
+        let register = Register::Key(key());
+        let begin = Begin { lease: None, registers: vec![register.clone()], token_life: LONG };
+        block_on(self.local.begin(begin)).unwrap();
+        let read = Read { entry: Some(key()), registers: vec![register] };
+        let reading = block_on(self.local.read(vec![read])).unwrap().remove(0);
+        let value = reading.entry.and_then(|(_, blob)| match blob {
+            Blob::Value(held) => match held.payload() {
+                Payload::Value(value) => value.downcast_ref().copied(),
+                Payload::Bytes(_) | Payload::Empty => None,
+            },
+            Blob::Bytes(_) => None,
+        });
+        (value, reading.states[0].usable())
+    }
+
     fn read_and_check(&self, number: u64) {
         let least = self.returned.load(Ordering::SeqCst);
         let value = self.hit().unwrap_or_else(|| self.load(number));

@@ -56,6 +56,11 @@ fn after_an_invalidation_no_old_entry_is_served() {
 }
 
 #[test]
+fn no_old_value_is_read_with_a_token_that_is_younger() {
+    holds(model::store::a_value_and_the_token_of_its_key_belong_together);
+}
+
+#[test]
 fn control_an_entry_that_depends_on_nothing() {
     assert!(fails(|| model::store::nothing_stale_survives(true, false)));
 }

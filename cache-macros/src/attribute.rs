@@ -166,6 +166,11 @@ impl Invalidates {
         if asks && function.returns_impl_trait() {
             errors.push(&function.output, "an `impl Trait` has nothing to read; return a type that has a name");
         }
+        if function.returns_nothing() {
+            for part in keys.results.iter().chain(&tags.results) {
+                errors.record(syn::Error::new(part.span, NO_RESULT));
+            }
+        }
         let entries = std::mem::take(&mut args.entries);
         let target = Target::parse(args, &function, INVALIDATES_EARLY, &mut errors);
         errors.finish(Some(Self { function, keys, tags, entries, mode, hold_off, when, target }))
@@ -174,6 +179,9 @@ impl Invalidates {
 
 const ASKED_TOO_LATE: &str = "`when` needs `mode = after`: in the other modes everything is invalidated before the body runs, when there is \
      no result to ask";
+
+const NO_RESULT: &str = "`{result}` is the value of a success, and this function returns none; \
+     name an argument, or return what is to be named";
 
 const FILLS_EARLY: &str = "it may see what is never committed; say `in_transaction`, \
      cache a function that is called outside of it, or run the transaction in `defer_invalidations`";

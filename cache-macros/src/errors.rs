@@ -42,7 +42,8 @@ impl Errors {
         }
     }
 
-    fn record(&mut self, error: syn::Error) {
+    /// Records `error`.
+    pub(crate) fn record(&mut self, error: syn::Error) {
         match &mut self.0 {
             Some(errors) => errors.combine(error),
             none => *none = Some(error),

@@ -84,6 +84,11 @@ impl Function {
         argument_of(returned, "Option").unwrap_or(returned)
     }
 
+    /// Whether it visibly returns no value: `()`, no type at all, or either in a `Result` or an `Option`.
+    pub(crate) fn returns_nothing(&self) -> bool {
+        matches!(ungrouped(self.value()), Type::Tuple(tuple) if tuple.elems.is_empty())
+    }
+
     /// Whether `Self` can be named in it, as far as its own tokens tell.
     pub(crate) fn knows_self(&self) -> bool {
         self.arguments.receiver.is_some()
@@ -130,6 +135,15 @@ fn reject_other_shapes(signature: &Signature, boxed: bool, act: &str, errors: &m
     } else if signature.asyncness.is_none() && !boxed {
         let name = &signature.ident;
         errors.push(signature.fn_token, format!("{}; write `async fn {name}`", only_async(act)));
+    }
+}
+
+/// Looks through the invisible groups that `macro_rules!` puts around what it captured, and through parentheses.
+fn ungrouped(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => ungrouped(&group.elem),
+        Type::Paren(paren) => ungrouped(&paren.elem),
+        other => other,
     }
 }
 
@@ -267,6 +281,24 @@ mod tests {
             ))
             .knows_self()
         );
+    }
+
+    #[test]
+    fn what_returns_nothing_is_seen_by_its_spelling() {
+        for (output, expected) in [
+            (quote!(), true),
+            (quote!(-> ()), true),
+            (quote!(-> Result<(), Error>), true),
+            (quote!(-> io::Result<()>), true),
+            (quote!(-> Result<Option<()>, Error>), true),
+            (quote!(-> u64), false),
+            (quote!(-> Result<u64, ()>), false),
+            (quote!(-> ((),)), false),
+            (quote!(-> fmt::Result), false),
+        ] {
+            let item = quote!(async fn f() #output {});
+            assert_eq!(function(item).returns_nothing(), expected, "{output}");
+        }
     }
 
     #[test]

@@ -222,6 +222,11 @@ fn names(name: &Ident, input: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
 fn literal(name: &Ident, value: &Expr) -> syn::Result<LitStr> {
     match ungrouped(value) {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.clone()),
+        other @ (Expr::Path(_) | Expr::Macro(_) | Expr::Reference(_)) => {
+            let message =
+                format!("{}; constants and macros cannot be read here, so write the text itself", wanted(name));
+            Err(syn::Error::new_spanned(other, message))
+        }
         other => Err(syn::Error::new_spanned(other, wanted(name))),
     }
 }

@@ -67,15 +67,37 @@ impl Arguments {
         suggest::nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
     }
 
-    /// Says that `name` is none of them, and which was meant or which there are.
-    pub(crate) fn unknown(&self, name: &str) -> String {
+    /// Says that `name`, which a template names, is none of them, and which was meant or which there are that are not `named` yet.
+    pub(crate) fn unknown(&self, name: &str, named: &[&str]) -> String {
+        let names = self.names();
+        let free: Vec<_> = names.iter().map(String::as_str).filter(|name| !named.contains(name)).collect();
+        let meant = suggest::nearest(name, free.iter().copied());
+        match (meant, suggest::list(free.iter().copied(), "or")) {
+            (Some(meant), _) => format!("`{name}` is not an argument of this function; did you mean `{meant}`?"),
+            (None, _) if names.is_empty() => format!("`{name}` is not an argument of this function, which takes none"),
+            (None, none) if none.is_empty() => {
+                format!("`{name}` is not an argument of this function, whose arguments are all named; take it out")
+            }
+            (None, names) => format!("`{name}` is not an argument of this function; write {names}"),
+        }
+    }
+
+    /// Says that `name`, which `skip` names, is none of them, and which was meant or which there are.
+    ///
+    /// What there is, is not what to write: it would be skipped.
+    pub(crate) fn unknown_to_skip(&self, name: &str) -> String {
         let names = self.names();
         if let Some(meant) = self.nearest(name) {
             return format!("`{name}` is not an argument of this function; did you mean `{meant}`?");
         }
-        match suggest::list(names.iter().map(String::as_str), "or") {
-            none if none.is_empty() => format!("`{name}` is not an argument of this function, which takes none"),
-            names => format!("`{name}` is not an argument of this function; write {names}"),
+        match suggest::list(names.iter().map(String::as_str), "and") {
+            none if none.is_empty() => {
+                format!("`{name}` is not an argument of this function, which takes none; take it out")
+            }
+            list if names.len() == 1 => {
+                format!("`{name}` is not an argument of this function; take it out: the argument is {list}")
+            }
+            list => format!("`{name}` is not an argument of this function; take it out: the arguments are {list}"),
         }
     }
 

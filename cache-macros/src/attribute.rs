@@ -157,10 +157,14 @@ impl Invalidates {
         let Some(function) = Function::parse(item, "invalidate", &mut errors) else {
             return errors.finish(None);
         };
-        let keys = args.key.take().into_iter().map(Template::parse).chain(templates(&mut args.keys)).collect();
+        let keys: Vec<_> = args.key.take().into_iter().map(Template::parse).chain(templates(&mut args.keys)).collect();
+        let tags = templates(&mut args.tags);
+        for template in keys.iter().chain(&tags).filter(|template| template.literal.value().ends_with('*')) {
+            errors.push(&template.literal, NO_WILDCARDS);
+        }
         let scope = Scope { arguments: &function.arguments, result: true };
         let keys = Names::parse(keys, &scope, &mut errors);
-        let tags = Names::parse(templates(&mut args.tags), &scope, &mut errors);
+        let tags = Names::parse(tags, &scope, &mut errors);
         let when = args.when.take();
         let asks = when.is_some() || !keys.results.is_empty() || !tags.results.is_empty();
         if asks && function.returns_impl_trait() {
@@ -179,6 +183,8 @@ impl Invalidates {
 
 const ASKED_TOO_LATE: &str = "`when` needs `mode = after`: in the other modes everything is invalidated before the body runs, when there is \
      no result to ask";
+
+const NO_WILDCARDS: &str = "a `*` is no wildcard, and this names one entry or tag alone; give all that are meant a tag of their own, and invalidate that";
 
 const NO_RESULT: &str = "`{result}` is the value of a success, and this function returns none; \
      name an argument, or return what is to be named";
@@ -282,7 +288,7 @@ fn number_of_a_version(expression: Expr) -> syn::Result<Expr> {
         Expr::Unary(negative) => !matches!(negative.op, UnOp::Neg(_)),
         _ => true,
     };
-    let message = "`version` is a whole number, counted up when the stored type changes; write one like `version = 2`";
+    let message = "`version` is a whole number up to 4294967295, counted up when the stored type changes; write one like `version = 2`";
     if fits { Ok(expression) } else { Err(syn::Error::new_spanned(expression, message)) }
 }
 
@@ -366,6 +372,19 @@ mod tests {
         assert_eq!(two_arguments(quote!(ttl = "1s", key = "{tenat}:{id}")).len(), 1);
         assert_eq!(two_arguments(quote!(ttl = "1s", key = "{id}", skip(tenat))).len(), 1);
         assert_eq!(two_arguments(quote!(ttk = "1s", key = "{id}", skip(tenant))).len(), 1);
+    }
+
+    #[test]
+    fn only_what_is_not_named_yet_is_suggested() {
+        for (args, expected) in [
+            (quote!(ttl = "1s", key = "{id}:{db}", skip(tenant)), "write `tenant`"),
+            (quote!(ttl = "1s", key = "{id}:{tenant}:{db}"), "whose arguments are all named; take it out"),
+            (quote!(ttl = "1s", key = "{id}:{tenant}:{ids}"), "whose arguments are all named; take it out"),
+            (quote!(ttl = "1s", skip(db)), "take it out: the arguments are `tenant` and `id`"),
+        ] {
+            let [mistake] = &two_arguments(args.clone())[..] else { panic!("{args} is one mistake") };
+            assert!(mistake.contains(expected), "{mistake}");
+        }
     }
 
     #[test]

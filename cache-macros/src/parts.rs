@@ -7,6 +7,7 @@ use syn::Ident;
 use syn::LitStr;
 use syn::Member;
 use syn::Token;
+use syn::ext::IdentExt;
 
 use crate::arguments::Argument;
 use crate::arguments::Arguments;
@@ -65,7 +66,7 @@ impl Names {
                 errors.push(&template.literal, mistake);
             }
             for placeholder in &template.placeholders {
-                let part = Part::resolve(placeholder, &template.literal, scope, errors);
+                let part = Part::resolve(placeholder, &template, scope, errors);
                 match part {
                     Some(part) if matches!(part.root, Root::Result) => names.results.push(part),
                     part => names.parts.extend(part),
@@ -83,9 +84,9 @@ impl Part {
         Self { root: Root::Argument(argument.clone()), fields: Vec::new(), spec: None, span: argument.ident.span() }
     }
 
-    fn resolve(placeholder: &Placeholder, literal: &LitStr, scope: &Scope<'_>, errors: &mut Errors) -> Option<Self> {
-        let span = literal.span();
-        let root = errors.check(scope.root(placeholder, literal))?;
+    fn resolve(placeholder: &Placeholder, template: &Template, scope: &Scope<'_>, errors: &mut Errors) -> Option<Self> {
+        let span = template.literal.span();
+        let root = errors.check(scope.root(placeholder, template))?;
         let inside = Span::mixed_site().located_at(span);
         let fields = placeholder.fields.iter().cloned().map(|field| at(field, inside)).collect();
         Some(Self { root, fields, spec: placeholder.spec, span })
@@ -93,8 +94,9 @@ impl Part {
 }
 
 impl Scope<'_> {
-    fn root(&self, placeholder: &Placeholder, literal: &LitStr) -> syn::Result<Root> {
+    fn root(&self, placeholder: &Placeholder, template: &Template) -> syn::Result<Root> {
         let Placeholder { name, fields, spec } = placeholder;
+        let literal = &template.literal;
         let wrong = |message: String| Err(syn::Error::new_spanned(literal, message));
         if name == "self" {
             let Some(mut this) = self.arguments.receiver else {
@@ -113,7 +115,10 @@ impl Scope<'_> {
                 ),
             };
         }
-        let Some(argument) = argument else { return wrong(self.arguments.unknown(name)) };
+        let Some(argument) = argument else {
+            let named: Vec<_> = template.placeholders.iter().map(|other| other.name.as_str()).collect();
+            return wrong(self.arguments.unknown(name, &named));
+        };
         if argument.kind != Kind::Value && !fields.is_empty() {
             return wrong(format!("the parameter `{name}` has no fields; write `{{{name}}}`"));
         }
@@ -157,7 +162,7 @@ pub(crate) fn check_skipped(skip: &[Ident], arguments: &Arguments, errors: &mut 
         if name == "self" {
             errors.push(name, "`self` is in the key only where a template names it; leave it out of `skip`");
         } else if !is_argument(name, arguments) {
-            errors.push(name, arguments.unknown(&name.to_string()));
+            errors.push(name, arguments.unknown_to_skip(&name.unraw().to_string()));
         }
     }
 }
@@ -172,7 +177,7 @@ fn is_argument(name: &Ident, arguments: &Arguments) -> bool {
 }
 
 fn same(name: &Ident, argument: &Argument) -> bool {
-    syn::ext::IdentExt::unraw(name) == argument.name()
+    name.unraw() == argument.name()
 }
 
 fn meant(name: &str, arguments: &Arguments) -> String {

@@ -77,6 +77,9 @@ impl Template {
 
 impl Placeholder {
     fn parse(text: &str) -> Result<Self, String> {
+        if text.contains("::") {
+            return Err(malformed(text));
+        }
         let (path, spec) = text.split_once(':').map_or((text, None), |(path, spec)| (path, Some(spec)));
         let mut segments = path.split('.');
         let name = segments.next().filter(|name| is_name(name));
@@ -106,8 +109,15 @@ fn unseparated(second: &str) -> String {
 
 fn malformed(text: &str) -> String {
     let name = text.split(|letter: char| !is_name_letter(letter)).find(|name| is_name(name)).unwrap_or("id");
+    let raw = text.strip_prefix("r#").filter(|rest| is_name(rest));
     if text.is_empty() {
         "`{}` names no argument; write one, as in `{id}`".to_owned()
+    } else if let Some(name) = raw {
+        format!("in a template a name stands without `r#`; write `{{{name}}}`")
+    } else if text.contains("::") {
+        format!(
+            "`{{{text}}}` is a path, which cannot be read here; write out what it stands for, or take it as an argument"
+        )
     } else if text.contains('(') {
         format!("a placeholder calls nothing, unlike `{{{text}}}`; write an argument or a field, as in `{{{name}}}`")
     } else {
@@ -200,6 +210,9 @@ mod tests {
             ("{:json}", "names no argument"),
             ("{x.len()}", "calls nothing"),
             ("{ id }", "not an argument or a field; write one like `{id}`"),
+            ("{r#type}", "without `r#`; write `{type}`"),
+            ("{Self::N}", "`{Self::N}` is a path"),
+            ("{size_of::<T>()}", "is a path"),
             ("{0}", "not an argument or a field"),
             ("{x.}", "not an argument or a field"),
             ("{x.00}", "not an argument or a field"),

@@ -14,9 +14,11 @@ use syn::ext::IdentExt;
 use syn::parenthesized;
 use syn::parse::ParseStream;
 use syn::parse::Parser;
+use syn::parse::discouraged::Speculative;
 use syn::punctuated::Punctuated;
 
 use crate::errors::Errors;
+use crate::foreign;
 use crate::suggest;
 
 /// What `#[cached]` takes.
@@ -103,7 +105,8 @@ impl Args {
         };
         let text = name.to_string();
         if !known.contains(&text.as_str()) {
-            let meant = suggest::nearest(&text, known.iter().copied());
+            let foreign = foreign::meant(&text, known);
+            let meant = foreign.or_else(|| suggest::nearest(&text, known.iter().copied()));
             self.meant.extend(meant.map(str::to_owned));
             return Err(unknown(&name, meant, known));
         }
@@ -124,7 +127,7 @@ impl Args {
             "handle" => self.handle = Some(path(name, input)?),
             _ => {
                 equals(name, input)?;
-                let value = input.parse::<Expr>().map_err(|error| misshapen(name, error))?;
+                let value = expression(name, input)?;
                 match text.as_str() {
                     "ttl" => self.ttl = Some(value),
                     "key" => self.key = Some(literal(name, &value)?),
@@ -182,9 +185,11 @@ pub(crate) fn ungrouped(expression: &Expr) -> &Expr {
 }
 
 fn unknown(name: &Ident, meant: Option<&str>, known: &[&str]) -> syn::Error {
-    let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    let meant = meant.map(|meant| format!("; did you mean `{meant}`?"));
+    let hint = foreign::unneeded(&name.to_string()).filter(|_| meant.is_none()).map(|why| format!("; {why}"));
     let expected = suggest::list(known.iter().copied(), "or");
-    syn::Error::new_spanned(name, format!("unknown argument `{name}`; expected {expected}{meant}"))
+    let hint = meant.or(hint).unwrap_or_default();
+    syn::Error::new_spanned(name, format!("unknown argument `{name}`; expected {expected}{hint}"))
 }
 
 fn misshapen(name: &Ident, error: syn::Error) -> syn::Error {
@@ -202,6 +207,14 @@ fn equals(name: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
     input.parse::<Token![=]>().map(drop)
 }
 
+/// What does not parse is left where it stands: syn would report what it had not read once more.
+fn expression(name: &Ident, input: ParseStream<'_>) -> syn::Result<Expr> {
+    let ahead = input.fork();
+    let value = ahead.parse::<Expr>().map_err(|error| misshapen(name, error))?;
+    input.advance_to(&ahead);
+    Ok(value)
+}
+
 fn flag(name: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
     if input.is_empty() || input.peek(Token![,]) {
         return Ok(true);
@@ -216,6 +229,8 @@ fn names(name: &Ident, input: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
     let content;
     parenthesized!(content in input);
     let names = Punctuated::<Ident, Token![,]>::parse_terminated_with(&content, Ident::parse_any);
+    // What is left would be reported once more.
+    content.parse::<TokenStream>()?;
     names.map(|names| names.into_iter().collect()).map_err(|error| misshapen(name, error))
 }
 

@@ -8,6 +8,7 @@ use syn::Ident;
 use syn::Pat;
 use syn::Signature;
 use syn::Token;
+use syn::Type;
 use syn::ext::IdentExt;
 
 use crate::boxed::Boxed;
@@ -25,6 +26,8 @@ pub(crate) struct Arguments {
 pub(crate) struct Argument {
     pub(crate) ident: Ident,
     pub(crate) kind: Kind,
+    /// Whether it is a `&mut`, by the spelling of its type.
+    pub(crate) mutably: bool,
     /// The `#[cfg(…)]` it stands under.
     pub(crate) conditions: Vec<Attribute>,
 }
@@ -48,8 +51,9 @@ impl Arguments {
                 FnArg::Typed(typed) => {
                     let conditions: Vec<_> =
                         typed.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect();
-                    let add = |ident: &Ident| arguments.list.push(Argument::value(ident, &conditions));
-                    bindings(original(&typed.pat, boxed), add);
+                    let pattern = original(&typed.pat, boxed);
+                    let mutably = matches!(pattern, Some(Pat::Ident(_))) && is_mutable(&typed.ty);
+                    bindings(pattern, |ident| arguments.list.push(Argument::value(ident, mutably, &conditions)));
                 }
             }
         }
@@ -119,8 +123,8 @@ impl Argument {
         ident
     }
 
-    fn value(ident: &Ident, conditions: &[Attribute]) -> Self {
-        Self { ident: ident.clone(), kind: Kind::Value, conditions: conditions.to_vec() }
+    fn value(ident: &Ident, mutably: bool, conditions: &[Attribute]) -> Self {
+        Self { ident: ident.clone(), kind: Kind::Value, mutably, conditions: conditions.to_vec() }
     }
 
     fn parameter(parameter: &GenericParam) -> Option<Self> {
@@ -129,7 +133,16 @@ impl Argument {
             GenericParam::Const(parameter) => (&parameter.ident, Kind::Const),
             _ => return None,
         };
-        Some(Self { ident: ident.clone(), kind, conditions: Vec::new() })
+        Some(Self { ident: ident.clone(), kind, mutably: false, conditions: Vec::new() })
+    }
+}
+
+fn is_mutable(ty: &Type) -> bool {
+    match ty {
+        Type::Reference(reference) => reference.mutability.is_some(),
+        Type::Group(group) => is_mutable(&group.elem),
+        Type::Paren(paren) => is_mutable(&paren.elem),
+        _ => false,
     }
 }
 
@@ -203,6 +216,16 @@ mod tests {
             async fn f(_: Db, _named: Db)
         );
         assert_eq!(names(&signature), ["_named"]);
+    }
+
+    #[test]
+    fn what_is_borrowed_mutably_is_seen_by_its_spelling() {
+        let signature = parse_quote!(
+            async fn f(a: &mut A, b: &B, mut c: C, d: Pin<&mut D>, (e, f): &mut (E, F), _: &mut G)
+        );
+        let mutably: Vec<_> =
+            Arguments::of(&signature, None).list.into_iter().filter(|argument| argument.mutably).collect();
+        assert_eq!(mutably.iter().map(Argument::name).collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]

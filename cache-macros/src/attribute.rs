@@ -91,12 +91,17 @@ impl Cached {
         let negative_ttl = args.negative_ttl.take().and_then(|ttl| errors.check(spanned(ttl)));
         let version = args.version.take().and_then(|version| errors.check(number_of_a_version(version)));
         let name = args.name.take().and_then(|name| errors.check(metric_name(name)));
-        let (unless, when) = (args.unless.take(), args.when.take());
+        let unless =
+            args.unless.take().and_then(|unless| errors.check(question(unless, "unless", "user", "user.is_draft()")));
+        let when = args.when.take().and_then(|when| errors.check(no_closure(when)));
         let Some(function) = Function::parse(item, "be cached", &mut errors) else {
             return errors.finish(None);
         };
+        function.reject_attributes("cached", CACHED_TWICE, &mut errors);
+        function.reject_attributes("invalidates", BOTH, &mut errors);
         reject_unstorable(&function, &mut errors);
         parts::check_skipped(&args.skip, &function.arguments, &mut errors);
+        parts::check_borrowed_mutably(&args.skip, &function.arguments, &mut errors);
         let key = Key::parse(&mut args, &function, &mut errors);
         let scope = Scope { arguments: &function.arguments, result: false };
         let tags = Names::parse(templates(&mut args.tags), &scope, &mut errors);
@@ -151,12 +156,14 @@ impl Invalidates {
             }
             errors.check(Time::parse(hold_off))
         });
-        if let Some(when) = args.when.as_ref().filter(|_| mode_is_known && mode != Some(AFTER)) {
+        let when = args.when.take().and_then(|when| errors.check(question(when, "when", "result", "result.changed")));
+        if let Some(when) = when.as_ref().filter(|_| mode_is_known && mode != Some(AFTER)) {
             errors.push(when, ASKED_TOO_LATE);
         }
         let Some(function) = Function::parse(item, "invalidate", &mut errors) else {
             return errors.finish(None);
         };
+        function.reject_attributes("cached", BOTH, &mut errors);
         let keys: Vec<_> = args.key.take().into_iter().map(Template::parse).chain(templates(&mut args.keys)).collect();
         let tags = templates(&mut args.tags);
         for template in keys.iter().chain(&tags).filter(|template| template.literal.value().ends_with('*')) {
@@ -165,7 +172,6 @@ impl Invalidates {
         let scope = Scope { arguments: &function.arguments, result: true };
         let keys = Names::parse(keys, &scope, &mut errors);
         let tags = Names::parse(tags, &scope, &mut errors);
-        let when = args.when.take();
         let asks = when.is_some() || !keys.results.is_empty() || !tags.results.is_empty();
         if asks && function.returns_impl_trait() {
             errors.push(&function.output, "an `impl Trait` has nothing to read; return a type that has a name");
@@ -183,6 +189,11 @@ impl Invalidates {
 
 const ASKED_TOO_LATE: &str = "`when` needs `mode = after`: in the other modes everything is invalidated before the body runs, when there is \
      no result to ask";
+
+const CACHED_TWICE: &str = "a function is cached once; keep one `#[cached]`";
+
+const BOTH: &str =
+    "a function is cached or it invalidates: a hit would not run what changes; make the change a function of its own";
 
 const NO_WILDCARDS: &str = "a `*` is no wildcard, and this names one entry or tag alone; give all that are meant a tag of their own, and invalidate that";
 
@@ -236,7 +247,7 @@ impl Ttl {
             return None;
         };
         if let Expr::Closure(closure) = ungrouped(&ttl) {
-            return Some(Self::OfValue(closure.clone()));
+            return errors.check(of_one_value(closure, "ttl", "|token| token.expires_in()")).map(Self::OfValue);
         }
         errors.check(Time::parse(ttl)).map(Self::Time)
     }
@@ -252,6 +263,38 @@ fn reject_unstorable(function: &Function, errors: &mut Errors) {
         errors.push(&function.output, "an `impl Trait` cannot be stored; return a type that has a name");
     } else if let Type::Reference(borrowed) = function.value() {
         errors.push(borrowed, "a reference cannot be stored; return a value that owns its data");
+    }
+}
+
+/// What is asked of a value: a closure of one, or whatever may name a function.
+fn question(expression: Expr, name: &str, value: &str, answer: &str) -> syn::Result<Expr> {
+    let example = format!("|{value}| {answer}");
+    match ungrouped(&expression) {
+        Expr::Closure(closure) => of_one_value(closure, name, &example).map(Expr::Closure),
+        Expr::Lit(_) | Expr::Binary(_) | Expr::Unary(_) => {
+            let message = format!("`{name}` asks the value, so it is a closure; write one like `{name} = {example}`");
+            Err(syn::Error::new_spanned(expression, message))
+        }
+        _ => Ok(expression),
+    }
+}
+
+fn of_one_value(closure: &ExprClosure, name: &str, example: &str) -> syn::Result<ExprClosure> {
+    if closure.inputs.len() == 1 {
+        return Ok(closure.clone());
+    }
+    let message = format!("the closure of `{name}` takes one argument, the value; write one like `{name} = {example}`");
+    Err(syn::Error::new_spanned(closure, message))
+}
+
+fn no_closure(when: Expr) -> syn::Result<Expr> {
+    match ungrouped(&when) {
+        Expr::Closure(closure) => Err(syn::Error::new_spanned(
+            closure,
+            "`when` is a `bool` over the arguments and no closure, because it is asked before there is a value; \
+             write one like `when = !fresh`, or ask the value with `unless`",
+        )),
+        _ => Ok(when),
     }
 }
 

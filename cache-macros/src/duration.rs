@@ -22,8 +22,14 @@ pub(crate) enum Time {
 impl Time {
     /// Takes a literal apart, and leaves any other expression to rustc.
     pub(crate) fn parse(expression: Expr) -> syn::Result<Self> {
-        let Expr::Lit(literal) = ungrouped(&expression) else {
-            return Ok(Self::Computed(expression));
+        let literal = match ungrouped(&expression) {
+            Expr::Lit(literal) => literal,
+            Expr::Closure(closure) => {
+                let message =
+                    "this is a duration and no closure; write one like `\"30s\"`, or any expression of type `Duration`";
+                return Err(syn::Error::new_spanned(closure, message));
+            }
+            _ => return Ok(Self::Computed(expression)),
         };
         match &literal.lit {
             Lit::Str(text) => milliseconds(text).map(Self::Fixed),

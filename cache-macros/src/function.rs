@@ -96,6 +96,14 @@ impl Function {
             || mentions(self.item.body.clone(), "Self", &ITEMS)
     }
 
+    /// Reports each attribute named `name` that stands below the one that is read.
+    pub(crate) fn reject_attributes(&self, name: &str, message: &str, errors: &mut Errors) {
+        let named = |attribute: &&Attribute| attribute.path().segments.last().is_some_and(|last| last.ident == name);
+        for attribute in self.item.attributes.iter().filter(named) {
+            errors.push(attribute, message);
+        }
+    }
+
     /// Reports every parameter that is a transaction by the name of its type.
     pub(crate) fn reject_transactions(&self, way_out: &str, errors: &mut Errors) {
         for input in &self.item.signature.inputs {

@@ -18,6 +18,7 @@ use syn::Path;
 use syn::Token;
 use syn::Type;
 use syn::WherePredicate;
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use crate::arguments::Argument;
@@ -57,6 +58,16 @@ impl Handle {
         errors: &mut Errors,
     ) -> Option<Self> {
         let (name, in_self) = errors.check(named(path))?;
+        if name.unraw() == function.name() {
+            errors.push(
+                path,
+                format!(
+                    "`{name}` is this function; give the handle a name of its own, such as `handle = {}_entry`",
+                    function.name()
+                ),
+            );
+            return None;
+        }
         if function.boxed.is_some() {
             errors.push(path, format!(
                 "a method under `#[async_trait]` has no room for `{name}` beside it; cache a method of an inherent `impl`, and call that from here"

@@ -17,6 +17,7 @@ mod boxed;
 mod duration;
 mod errors;
 mod expand;
+mod foreign;
 mod function;
 mod handle;
 mod key_part;

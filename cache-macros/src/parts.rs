@@ -139,7 +139,8 @@ pub(crate) fn cover(key: &Template, skip: &[Ident], arguments: &Arguments, error
         placeholder.fields.is_empty() || parameter
     });
     covered.extend(whole.map(|placeholder| meant(&placeholder.name, arguments)));
-    for argument in arguments.list.iter().filter(|argument| !covered.contains(&argument.name())) {
+    let in_question = |argument: &&Argument| !argument.mutably && !covered.contains(&argument.name());
+    for argument in arguments.list.iter().filter(in_question) {
         let name = argument.name();
         let partly = key.placeholders.iter().any(|placeholder| placeholder.name == name);
         let message = match partly {
@@ -164,6 +165,18 @@ pub(crate) fn check_skipped(skip: &[Ident], arguments: &Arguments, errors: &mut 
         } else if !is_argument(name, arguments) {
             errors.push(name, arguments.unknown_to_skip(&name.unraw().to_string()));
         }
+    }
+}
+
+/// Reports every argument that the body may change for its caller and that is not in `skip`: a hit does not run the body.
+pub(crate) fn check_borrowed_mutably(skip: &[Ident], arguments: &Arguments, errors: &mut Errors) {
+    for argument in arguments.list.iter().filter(|argument| argument.mutably && !is_skipped(argument, skip)) {
+        let name = argument.name();
+        let message = format!(
+            "`{name}` is borrowed mutably, and a hit leaves it as it was; take it by value or by `&`, \
+             or say `skip({name})` if it neither tells calls apart nor is looked at after them"
+        );
+        errors.push(&argument.ident, message);
     }
 }
 

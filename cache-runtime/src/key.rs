@@ -33,6 +33,7 @@ pub use part::TypeKey;
 pub use part::type_key;
 pub(crate) use secret::Secret;
 pub(crate) use shape::Shape;
+pub use spec::Spelled;
 pub use spec::display_part;
 pub use spec::hash_part;
 pub use spec::json_part;

@@ -128,6 +128,7 @@ pub use crate::invalidation::Returning;
 pub use crate::invalidation::Unasked;
 pub use crate::key::KeyPart;
 pub use crate::key::KeyWriter;
+pub use crate::key::Spelled;
 pub use crate::key::TypeKey;
 pub use crate::key::display_part;
 pub use crate::key::hash_part;

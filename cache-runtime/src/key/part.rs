@@ -50,9 +50,10 @@ use crate::key::KeyWriter;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a key",
     label = "not a `KeyPart`",
-    note = "if it is yours, write `#[derive(cache_runtime::KeyPart)]` on it",
-    note = "if it prints each value differently, write `{{value:display}}`; if it serializes, `{{value:json}}`",
-    note = "if only a part of it counts, name that and say `skip(value)`, as in `{{value.id}}`; if nothing does, say `skip(value)`"
+    note = "if the type is yours, write `#[derive(cache_runtime::KeyPart)]` on it; types of `uuid`, `chrono`, `time` and `rust_decimal` need the feature of that name",
+    note = "for an argument `x` that prints each value differently, write `{{x:display}}` in `key = \"…\"`; for one that serializes, `{{x:json}}`",
+    note = "if only a part of `x` counts, write that and `skip(x)`, as in `key = \"{{x.id}}\", skip(x)`; if nothing of it does, `skip(x)` alone",
+    note = "for a field of a `#[derive(KeyPart)]`, implement `KeyPart` for the outer type by hand, or write the argument as `{{x:json}}`"
 )]
 pub trait KeyPart {
     /// Writes this value.

@@ -34,8 +34,8 @@ use crate::key::json;
 /// let other = HashMap::from([("size", "xl"), ("color", "red")]);
 /// assert_eq!(key_part(&json_part(&one)), key_part(&json_part(&other)));
 /// ```
-pub fn json_part<T: Serialize + ?Sized>(value: &T) -> impl KeyPart {
-    Json(value)
+pub fn json_part<T: Serialize + ?Sized>(value: &T) -> Spelled<'_, T> {
+    Spelled { value, write: write_json }
 }
 
 /// Hides a sensitive part of a key behind a hash: what `{value:hash}` in a template stands for.
@@ -58,8 +58,8 @@ pub fn json_part<T: Serialize + ?Sized>(value: &T) -> impl KeyPart {
 /// assert!(!part.contains("ada"));
 /// # Ok::<(), cache_runtime::Error>(())
 /// ```
-pub fn hash_part<T: KeyPart + ?Sized>(value: &T) -> impl KeyPart {
-    Hidden(value)
+pub fn hash_part<T: KeyPart + ?Sized>(value: &T) -> Spelled<'_, T> {
+    Spelled { value, write: write_hidden }
 }
 
 /// Writes whatever prints as a part of a key, as it prints: what `{value:display}` in a template stands for.
@@ -73,36 +73,45 @@ pub fn hash_part<T: KeyPart + ?Sized>(value: &T) -> impl KeyPart {
 ///
 /// assert_eq!(key_part(&display_part(&format_args!("{}/{}", 1, 2))), "1%2F2");
 /// ```
-pub fn display_part<T: fmt::Display + ?Sized>(value: &T) -> impl KeyPart {
-    Printed(value)
+pub fn display_part<T: fmt::Display + ?Sized>(value: &T) -> Spelled<'_, T> {
+    Spelled { value, write: write_printed }
 }
 
-struct Json<'a, T: ?Sized>(&'a T);
+/// A part of a key that is written in another way than by its type: what [`json_part`], [`hash_part`] and [`display_part`] return.
+///
+/// It is a [`KeyPart`] whatever `T` is, so that a type that is not fit for one of them is reported once, where that is called.
+pub struct Spelled<'a, T: ?Sized> {
+    value: &'a T,
+    write: fn(&T, &mut KeyWriter<'_>),
+}
 
-impl<T: Serialize + ?Sized> KeyPart for Json<'_, T> {
+impl<T: ?Sized> KeyPart for Spelled<'_, T> {
     fn write(&self, out: &mut KeyWriter<'_>) {
-        match json::canonical(self.0) {
-            Some(form) => out.digest(blake3::hash(&form)),
-            None => out.fail(Unwritable::NotSerializable),
-        }
+        (self.write)(self.value, out);
     }
 }
 
-struct Hidden<'a, T: ?Sized>(&'a T);
-
-impl<T: KeyPart + ?Sized> KeyPart for Hidden<'_, T> {
-    fn write(&self, out: &mut KeyWriter<'_>) {
-        out.hidden(&self.0);
+impl<T: ?Sized> fmt::Debug for Spelled<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The value may be one to hide.
+        f.debug_struct("Spelled").finish_non_exhaustive()
     }
 }
 
-struct Printed<'a, T: ?Sized>(&'a T);
+fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut KeyWriter<'_>) {
+    match json::canonical(value) {
+        Some(form) => out.digest(blake3::hash(&form)),
+        None => out.fail(Unwritable::NotSerializable),
+    }
+}
 
-impl<T: fmt::Display + ?Sized> KeyPart for Printed<'_, T> {
-    fn write(&self, out: &mut KeyWriter<'_>) {
-        if write!(Escaping(out), "{}", self.0).is_err() {
-            out.fail(Unwritable::NotPrintable);
-        }
+fn write_hidden<T: KeyPart + ?Sized>(value: &T, out: &mut KeyWriter<'_>) {
+    out.hidden(&value);
+}
+
+fn write_printed<T: fmt::Display + ?Sized>(value: &T, out: &mut KeyWriter<'_>) {
+    if write!(Escaping(out), "{value}").is_err() {
+        out.fail(Unwritable::NotPrintable);
     }
 }
 

@@ -41,7 +41,19 @@ use crate::site::Site;
 pub fn catalog() -> Catalog {
     let mut sites: Vec<_> = registered().collect();
     sites.sort_by_key(|site| place(site));
-    Catalog { sites }
+    Catalog { sites, narrowed: None }
+}
+
+/// What all of `modules` begin with, up to a `::`: what a list of functions can do without.
+pub(crate) fn common_module<'m>(mut modules: impl Iterator<Item = &'m str>) -> String {
+    let Some(mut common) = modules.next() else { return String::new() };
+    for module in modules {
+        while !(module == common || module.strip_prefix(common).is_some_and(|rest| rest.starts_with("::"))) {
+            let Some((outer, _)) = common.rsplit_once("::") else { return String::new() };
+            common = outer;
+        }
+    }
+    format!("{common}::")
 }
 
 /// What tells sites apart: alike from one build to the next.
@@ -55,6 +67,16 @@ fn place(site: &Site) -> (&'static str, &'static str, &'static str, u32, u32) {
 #[derive(Clone)]
 pub struct Catalog {
     sites: Vec<&'static Site>,
+    /// What was left out by [`within`](Self::within).
+    narrowed: Option<Narrowed>,
+}
+
+/// The module that a catalog was last narrowed to.
+#[derive(Clone)]
+struct Narrowed {
+    module: Box<str>,
+    /// How many functions there were before that.
+    elsewhere: usize,
 }
 
 impl Catalog {
@@ -64,7 +86,9 @@ impl Catalog {
         let inside = |site: &&Site| {
             site.module().strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
         };
+        let elsewhere = self.sites.len();
         self.sites.retain(inside);
+        self.narrowed = Some(Narrowed { module: module.into(), elsewhere });
         self
     }
 

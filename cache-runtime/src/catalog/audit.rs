@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::catalog::Catalog;
+use crate::catalog::Narrowed;
 use crate::key::Shape;
 use crate::key::Template;
 use crate::site::Site;
@@ -10,11 +11,18 @@ use crate::site::Site;
 /// Something in a [catalog](crate::catalog()) that somebody should look at.
 ///
 /// Printed, it names the file and the line, and says what to do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Finding {
     /// There is no annotated function at all: most likely the crate that has them is not linked into this program.
     Nothing,
+    /// There are annotated functions, but none in the module that was [asked](Catalog::within) for: most likely it is spelt wrong.
+    NothingWithin {
+        /// The module.
+        module: Box<str>,
+        /// How many there are elsewhere.
+        elsewhere: usize,
+    },
     /// A mutator invalidates a key that no reader has.
     UnreadKey {
         /// The mutator.
@@ -105,9 +113,7 @@ impl Catalog {
     /// of, is [allowed](Site::allow_stale) on the reader; or a site of one's own stands in for it.
     pub fn audit(&self) -> Audit {
         let mut findings = Vec::new();
-        if self.iter().next().is_none() {
-            findings.push(Finding::Nothing);
-        }
+        findings.extend(self.nothing());
         for site in self.mutators() {
             findings.extend(self.unread(site));
         }
@@ -121,6 +127,16 @@ impl Catalog {
             }
         }
         Audit { functions: self.iter().count(), findings }
+    }
+
+    fn nothing(&self) -> Option<Finding> {
+        let nothing = match &self.narrowed {
+            Some(Narrowed { module, elsewhere }) if *elsewhere > 0 => {
+                Finding::NothingWithin { module: module.clone(), elsewhere: *elsewhere }
+            }
+            _ => Finding::Nothing,
+        };
+        self.iter().next().is_none().then_some(nothing)
     }
 
     fn unread(&self, mutator: &'static Site) -> impl Iterator<Item = Finding> {
@@ -193,6 +209,9 @@ impl fmt::Display for Finding {
             Self::Nothing => {
                 f.write_str("no annotated function is linked into this program; name the crate that has them, as in `use shop as _;`")
             }
+            Self::NothingWithin { module, elsewhere } => {
+                write!(f, "none of the {elsewhere} annotated functions is within `{module}`; write a module as `module_path!()` does")
+            }
             Self::UnreadKey { mutator, template } => write!(
                 f,
                 "{}: `{}` invalidates the key `{template}`, which no cached function has; correct it, or take it out",
@@ -207,7 +226,7 @@ impl fmt::Display for Finding {
             ),
             Self::NeverInvalidated { reader } => write!(
                 f,
-                "{}: nothing invalidates `{}`{}; name {} in an `#[invalidates]`, or say `allow_stale`",
+                "{}: nothing invalidates `{}`{}; name {} in an `#[invalidates]`, or, if it is made of other entries or may be old, say `allow_stale`",
                 At(reader),
                 reader.name(),
                 Under(reader),
@@ -249,10 +268,11 @@ struct Under(&'static Site);
 
 impl fmt::Display for Under {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.0.key_texts().chain(self.0.tag_texts());
+        let keys = self.0.key_texts().map(|key| ("key", key));
+        let names = keys.chain(self.0.tag_texts().map(|tag| ("tag", tag)));
         names
             .enumerate()
-            .try_for_each(|(at, name)| write!(f, "{}`{name}`", if at == 0 { ", neither by " } else { " nor by " }))
+            .try_for_each(|(at, (what, name))| write!(f, "{} {what} `{name}`", if at == 0 { " by" } else { " or by" }))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::catalog::Catalog;
+use crate::catalog::common_module;
 use crate::key::Shape;
 use crate::key::Template;
 use crate::site::Site;
@@ -27,7 +28,7 @@ impl Catalog {
     }
 
     fn draw(&self, language: &Language, out: &mut String) {
-        let common = self.common_module();
+        let common = common_module(self.iter().map(Site::module));
         let short = |site: &Site| site.name().strip_prefix(&common).map_or_else(|| site.name(), str::to_owned);
         let mut line = |text: String| out.extend(["    ", &text, "\n"]);
         let names = self.names();
@@ -71,19 +72,6 @@ impl Catalog {
             names.extend(Name::all_of(site).filter(unread).collect::<Vec<_>>());
         }
         names
-    }
-
-    /// What every function's name begins with, if it was not given another: the modules that all of them are in.
-    fn common_module(&self) -> String {
-        let mut modules = self.iter().map(Site::module);
-        let Some(mut common) = modules.next() else { return String::new() };
-        for module in modules {
-            while !(module == common || module.strip_prefix(common).is_some_and(|rest| rest.starts_with("::"))) {
-                let Some((outer, _)) = common.rsplit_once("::") else { return String::new() };
-                common = outer;
-            }
-        }
-        format!("{common}::")
     }
 }
 

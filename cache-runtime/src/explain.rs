@@ -6,9 +6,12 @@
 mod reason;
 mod recorder;
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Deref;
 
+use crate::catalog::common_module;
 pub use crate::explain::reason::Bypass;
 pub use crate::explain::reason::Miss;
 pub use crate::explain::reason::Refusal;
@@ -115,7 +118,7 @@ pub enum Told {
     Unchanged,
 }
 
-/// The calls of a scope in the order in which they began, at most the first [`Calls::MOST`]. Printed, it is a tree.
+/// The calls of a scope in the order in which they began, at most the first [`Calls::MOST`]. Printed, it is a tree, and functions of one name in several modules have these in front of it.
 ///
 /// # Examples
 ///
@@ -246,8 +249,18 @@ impl IntoIterator for Calls {
 
 impl fmt::Display for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let common = common_module(self.list.iter().map(|call| call.module));
+        let mut modules: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for call in &self.list {
-            writeln!(f, "{:indent$}{call}", "", indent = 2 * call.depth)?;
+            modules.entry(call.function).or_default().insert(call.module);
+        }
+        for call in &self.list {
+            write!(f, "{:indent$}", "", indent = 2 * call.depth)?;
+            if modules[call.function].len() > 1 {
+                let module = format!("{}::", call.module);
+                f.write_str(module.strip_prefix(&common).unwrap_or(&module))?;
+            }
+            writeln!(f, "{call}")?;
         }
         match self.left_out {
             0 => Ok(()),

@@ -129,6 +129,28 @@ impl Serialize for Odd {
     }
 }
 
+mod users {
+    #[cache_runtime::cached(ttl = "5m", key = "users:{id}")]
+    pub async fn get(id: u64) -> u64 {
+        super::orders::get(id).await
+    }
+}
+
+mod orders {
+    #[cache_runtime::cached(ttl = "5m", key = "orders:{id}")]
+    pub async fn get(id: u64) -> u64 {
+        super::short(id).await
+    }
+}
+
+#[tokio::test]
+async fn functions_of_one_name_are_told_apart_by_their_modules() {
+    let (_, calls) = scope(Cache::memory(), users::get(7)).explain().await;
+    let said = calls.to_string();
+    let lines: Vec<_> = said.lines().map(|line| line.split_once(": ").unwrap().0).collect();
+    assert_eq!(lines, ["users::get", "  orders::get", "    short"], "{said}");
+}
+
 #[invalidates(key = "row:{id}", tags = ["rows", "sums"])]
 async fn write<F: Future>(row: &Row, id: u64, then: F) -> F::Output {
     let _ = id;

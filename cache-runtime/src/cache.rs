@@ -167,11 +167,12 @@ impl Cache {
         Builder::new().url(url).connect().await
     }
 
-    /// Connects to the store that the environment names: `CACHE_URL` as in [`connect`](Self::connect), `CACHE_NAMESPACE`, and `CACHE_SECRET` as in [`Builder::secret`]. Nothing set means `memory:`.
+    /// Connects to the store that the environment names: `CACHE_URL` as in [`connect`](Self::connect), `CACHE_NAMESPACE`, which comes before a `?namespace=` in the
+    /// URL, and `CACHE_SECRET` as in [`Builder::secret`]. Nothing set means `memory:`.
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect).
+    /// Those of [`connect`](Self::connect), with the name of the variable.
     pub async fn from_env() -> Result<Self, Error> {
         Builder::from_env()?.connect().await
     }

@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Namespace(String),
     #[error("{0}")]
     Setting(&'static str),
+    #[error("`{0}`: {1}")]
+    Variable(&'static str, Box<Self>),
     #[error("a cache is installed already, or a cached function was called before `install`")]
     Installed,
     #[cfg(feature = "redis")]
@@ -35,6 +37,17 @@ pub(crate) enum Kind {
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
         Self(kind)
+    }
+}
+
+impl Error {
+    /// The same, said of the variable of the environment that it comes from.
+    pub(crate) fn of_variable(self, name: &'static str) -> Self {
+        Self(Kind::Variable(name, Box::new(self.0)))
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.0
     }
 }
 

@@ -386,6 +386,54 @@ fn the_environment_says_which_store() {
     }
 }
 
+/// A process of the test below: it prints what is wrong with its environment.
+#[tokio::test]
+#[ignore = "a process of the test below"]
+#[expect(clippy::print_stdout, reason = "the test reads it")]
+async fn a_process_that_asks_the_environment() {
+    if env::var("ROLE").is_ok() {
+        println!(
+            "\nsaid: {}",
+            Cache::from_env().await.map_or_else(|error| error.to_string(), |_| "nothing".to_owned())
+        );
+    }
+}
+
+#[test]
+fn the_variable_that_is_wrong_is_named() {
+    let said = |variables: &[(&str, &str)]| {
+        let mut process = Command::new(env::current_exe().unwrap());
+        process.args(["a_process_that_asks_the_environment", "--exact", "--nocapture", "--ignored"]);
+        for name in ["CACHE_URL", "CACHE_NAMESPACE", "CACHE_SECRET"] {
+            process.env_remove(name);
+        }
+        process.env("ROLE", "child").envs(variables.iter().copied()).stderr(Stdio::inherit());
+        let output = String::from_utf8(process.output().unwrap().stdout).unwrap();
+        output.lines().find(|line| line.starts_with("said: ")).expect("a line")[6..].to_owned()
+    };
+    for (name, value, expected) in [
+        ("CACHE_URL", "ftp://cache", "`CACHE_URL`: no store is named by `ftp:`"),
+        ("CACHE_URL", "memory:?namespace=a+b", "`CACHE_URL`: `a+b` is not a namespace"),
+        ("CACHE_NAMESPACE", "a b", "`CACHE_NAMESPACE`: `a b` is not a namespace"),
+        ("CACHE_SECRET", "short", "`CACHE_SECRET`: a secret of less than 16 bytes"),
+    ] {
+        let said = said(&[(name, value)]);
+        assert!(said.starts_with(expected), "{said}");
+    }
+    assert_eq!(said(&[("CACHE_URL", "memory:?namespace=shop"), ("CACHE_NAMESPACE", "stall")]), "nothing");
+}
+
+#[test]
+fn the_namespace_of_the_environment_comes_before_that_of_its_url() {
+    let server = Server::start();
+    let mut process = Command::new(env::current_exe().unwrap());
+    process.args(["a_process_without_set_up", "--exact", "--nocapture", "--ignored"]).env("ROLE", "child");
+    process.env("CACHE_URL", format!("{}?namespace=url", server.url())).env("CACHE_NAMESPACE", "variable");
+    assert!(process.output().unwrap().status.success());
+    assert_eq!(server.command(&["EXISTS", "variable:e:{row:7}"]).unwrap(), "1");
+    assert_eq!(server.command(&["EXISTS", "url:e:{row:7}"]).unwrap(), "0");
+}
+
 #[tokio::test]
 async fn a_wrong_url_is_named_without_its_credentials() {
     let wrong = [

@@ -62,6 +62,8 @@ pub struct Builder {
     runtime: Option<Handle>,
     #[cfg(feature = "test-util")]
     faults: Option<Faults>,
+    /// Whether all that is said comes from the environment.
+    from_env: bool,
     settings: Settings,
 }
 
@@ -77,12 +79,13 @@ impl Builder {
             runtime: None,
             #[cfg(feature = "test-util")]
             faults: None,
+            from_env: false,
             settings: Settings::default(),
         }
     }
 
     pub(super) fn from_env() -> Result<Self, Error> {
-        let mut builder = Self::new();
+        let mut builder = Self { from_env: true, ..Self::new() };
         if let Some(url) = variable("CACHE_URL")? {
             builder.url = url;
         }
@@ -97,7 +100,7 @@ impl Builder {
         self
     }
 
-    /// What every key and tag in the store begins with, so that environments and applications can share one: up to 64 letters, digits, `-`, `_`, `.` and `:`. Comes before one in the URL. Defaults to
+    /// What every key and tag in the store begins with, so that environments and applications can share one: up to 64 letters, digits, `-`, `_`, `.` and `:`. Comes before one in the URL, and no variable of the environment is asked. Defaults to
     /// `cache`. The in-process store is nobody else's and has none; there it only labels metrics.
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
@@ -225,7 +228,21 @@ impl Builder {
     /// # Errors
     ///
     /// When a setting makes no sense, when the URL cannot be understood, or when it names a store that this build does not have.
-    pub fn build(mut self) -> Result<Cache, Error> {
+    pub fn build(self) -> Result<Cache, Error> {
+        let (from_env, namespace) = (self.from_env, self.namespace.is_some());
+        let built = self.build_as_said();
+        if !from_env {
+            return built;
+        }
+        built.map_err(|error| match error.kind() {
+            Kind::Namespace(_) if namespace => error.of_variable("CACHE_NAMESPACE"),
+            Kind::Url(_) | Kind::Namespace(_) => error.of_variable("CACHE_URL"),
+            Kind::Setting(_) => error.of_variable("CACHE_SECRET"),
+            _ => error,
+        })
+    }
+
+    fn build_as_said(mut self) -> Result<Cache, Error> {
         self.check()?;
         if let Some(namespace) = &self.namespace {
             check_namespace(namespace)?;

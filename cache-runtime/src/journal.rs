@@ -29,6 +29,8 @@ struct Kept {
     /// Each with the number of the invalidation that was kept last.
     registers: BTreeMap<Register, u64>,
     invalidations: u64,
+    /// How many were taken off since the delivering began.
+    delivered: usize,
     delivering: bool,
 }
 
@@ -87,6 +89,9 @@ impl Journal {
         if kept.registers.is_empty() {
             kept.delivering = false;
             self.busy.store(false, Ordering::Release);
+            let delivered = std::mem::take(&mut kept.delivered);
+            drop(kept);
+            tracing::info!(delivered, "all deferred invalidations were delivered");
             return None;
         }
         let mut targets = Targets::default();
@@ -107,6 +112,7 @@ impl Journal {
         for register in registers(targets) {
             if kept.registers.get(&register).is_some_and(|number| *number <= last) {
                 kept.registers.remove(&register);
+                kept.delivered += 1;
             }
         }
     }

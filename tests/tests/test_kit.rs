@@ -5,6 +5,8 @@ mod common;
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use cache_runtime::Builder;
@@ -19,6 +21,7 @@ use cache_runtime::sim::Server;
 use cache_runtime::testing::Faults;
 use cache_runtime::testing::Watch;
 use cache_runtime::testing::settled;
+use tokio::runtime::Handle;
 
 use crate::common::Row;
 use crate::common::soon;
@@ -247,21 +250,95 @@ async fn an_assertion_that_fails_says_what_was_counted() {
 
 #[tokio::test]
 async fn a_name_that_nobody_has_is_no_zero() {
-    let cache = Cache::memory();
-    let watch = Watch::new(&cache);
-    let said = failure(|| drop(watch.function("read")));
-    assert!(said.ends_with("called were: none"), "{said}");
-    scope(cache.clone(), async {
-        let row = Row::new();
-        read(&row, 7).await;
-        write(&row, 7).await;
-    })
-    .await;
+    let watch = Watch::new(&Cache::memory());
     for wrong in ["raed", "ead", "other::read", ""] {
         let said = failure(|| drop(watch.function(wrong)));
-        let named = said.contains(&format!("no function `{wrong}`"));
+        let named = said.contains(&format!("no annotated function is called `{wrong}`"));
         assert!(named && said.contains("`test_kit::read`") && said.contains("`test_kit::write`"), "{said}");
     }
+}
+
+#[test]
+fn a_function_that_was_not_called_is_zero() {
+    let watch = Watch::new(&Cache::memory());
+    watch.function("read").assert_loads(0).assert_hits(0);
+    watch.function("test_kit::write").assert_loads(0);
+    let said = failure(|| drop(watch.function("read").assert_loads(1).clone()));
+    assert_eq!(said, "`read` has loads: 0, not 1; counted nothing");
+}
+
+#[cached(ttl = "5m", key = "slow:{id}")]
+async fn slow(id: u64) -> u64 {
+    tokio::task::yield_now().await;
+    id
+}
+
+#[tokio::test]
+async fn hits_that_were_joined_ask_for_patience() {
+    let cache = Cache::memory();
+    scope(cache.clone(), async {
+        let watch = Watch::new(&cache);
+        let _ = tokio::join!(slow(7), slow(7));
+        watch.function("slow").assert_joined(1);
+        let said = failure(|| drop(watch.function("slow").assert_hits(1).clone()));
+        assert!(said.ends_with("await `settled(&cache)` first"), "{said}");
+        let said = failure(|| drop(watch.function("slow").assert_loads(2).clone()));
+        assert!(!said.contains("settled"), "{said}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_of_an_outage_is_reported() {
+    let events = Events::default();
+    let _subscribed = tracing::subscriber::set_default(events.clone());
+    let faults = Faults::new();
+    let cache = Cache::builder().faults(&faults).runtime(Handle::current()).build().unwrap();
+    faults.fail();
+    assert_eq!(cache.invalidate_tags(["rows", "sums"]).await, Delivery::Deferred);
+    assert_eq!(cache.invalidate("row:7").await, Delivery::Deferred);
+    assert!(!events.delivered());
+    faults.heal();
+    until("the event", async || events.delivered()).await;
+    assert_eq!(cache.pending(), 0);
+    let said = events.0.lock().unwrap().join("\n");
+    assert!(said.contains("delivered=3"), "{said}");
+}
+
+/// The text of the crate's events.
+#[derive(Clone, Default)]
+struct Events(Arc<Mutex<Vec<String>>>);
+
+impl Events {
+    fn delivered(&self) -> bool {
+        self.0.lock().unwrap().iter().any(|event| event.contains("deferred invalidations were delivered"))
+    }
+}
+
+impl tracing::Subscriber for Events {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("cache_runtime")
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            text += &format!("{field}={value:?} ");
+        });
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn enter(&self, _: &tracing::Id) {}
+
+    fn exit(&self, _: &tracing::Id) {}
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! What was counted between two points.
 
 use crate::cache::Cache;
+use crate::catalog::catalog;
 use crate::metrics::Counts;
 use crate::metrics::Stats;
+use crate::site::Site;
 
 /// Counts what happens in a cache from one point on.
 ///
@@ -70,18 +72,31 @@ impl Watch {
     ///
     /// # Panics
     ///
-    /// When no function of that name was ever called in this cache, which is more often a name that is spelt wrong than one to be counted as zero. The message names those
-    /// that were. That nothing at all was called is for [`total`](Self::total) to assert.
+    /// When there is no annotated function of that name, called or in the [`catalog`](crate::catalog()). The message names those that there are.
     #[track_caller]
     pub fn function(&self, name: &str) -> Counted {
         let stats = self.stats();
         if !stats.functions.iter().any(|function| function.is_named(name)) {
-            let known: Vec<_> = stats.functions.iter().map(|function| format!("`{}`", function.name)).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            panic!("no function `{name}` was called in this cache; called were: {known}");
+            assert_exists(name, &stats);
         }
         Counted { of: format!("`{name}`"), counts: stats.function(name) }
     }
+}
+
+/// A name that nobody has is more often spelt wrong than meant to be counted as zero.
+#[track_caller]
+fn assert_exists(name: &str, called: &Stats) {
+    let mut known: Vec<_> = catalog().iter().map(Site::name).collect();
+    if known.iter().any(|known| known.strip_suffix(name).is_some_and(|front| front.is_empty() || front.ends_with("::")))
+    {
+        return;
+    }
+    known.extend(called.functions.iter().map(|function| function.name.clone()));
+    known.sort();
+    known.dedup();
+    let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    panic!("no annotated function is called `{name}`; there are: {known}");
 }
 
 impl Counted {
@@ -152,7 +167,18 @@ impl Counted {
 
     #[track_caller]
     fn assert(&self, what: &str, counted: u64, expected: u64) -> &Self {
-        assert!(counted == expected, "{} has {what}: {counted}, not {expected}; counted {}", self.of, self.shown());
+        let hint = match what {
+            "hits" if self.counts.joined > 0 => {
+                "; who joined came before the entry was stored: await `settled(&cache)` first"
+            }
+            _ => "",
+        };
+        assert!(
+            counted == expected,
+            "{} has {what}: {counted}, not {expected}; counted {}{hint}",
+            self.of,
+            self.shown()
+        );
         self
     }
 

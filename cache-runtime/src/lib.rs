@@ -94,10 +94,6 @@ mod readme {}
 #[doc = include_str!("../../docs/testing.md")]
 mod testing_guide {}
 
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/observability.md")]
-mod observability {}
-
 pub use cache_macros::KeyPart;
 pub use cache_macros::cached;
 pub use cache_macros::invalidates;

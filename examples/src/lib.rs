@@ -10,6 +10,11 @@ pub mod database;
 pub mod report;
 pub mod setup;
 
+// Here and not in `cache-runtime`, because it shows an exporter.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/observability.md")]
+mod observability {}
+
 pub use crate::airports::Airport;
 pub use crate::airports::Airports;
 pub use crate::database::Database;

@@ -419,16 +419,21 @@ mod tests {
         expect_file![format!("{}/tests/expand/{name}.rs", env!("CARGO_MANIFEST_DIR"))]
     }
 
+    /// The function that the README shows above its expansion: the arguments of its attribute, and the rest.
+    fn function_in_the_readme() -> (TokenStream, TokenStream) {
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+        let (_, section) = readme.split_once("## What it expands to").unwrap();
+        let (_, code) = section.split_once("```rust,ignore\n").unwrap();
+        let (code, _) = code.split_once("```").unwrap();
+        let mut function: syn::ItemFn = syn::parse_str(code).unwrap();
+        let attribute = function.attrs.remove(0);
+        (attribute.meta.require_list().unwrap().tokens.clone(), function.into_token_stream())
+    }
+
     #[test]
     fn readme() {
-        let expansion = cached(
-            quote!(ttl = "5m", key = "user:{id}", tags = ["users", "tenant:{self.tenant}"]),
-            quote! {
-                async fn user(&self, id: UserId) -> Result<User, DbError> {
-                    self.db.user(id).await
-                }
-            },
-        );
+        let (args, item) = function_in_the_readme();
+        let expansion = cached(args, item);
         file("readme").assert_eq(&expansion);
         assert!(expansion.lines().count() < 25, "{} lines", expansion.lines().count());
         assert_eq!(expansion.matches("self.db.user(id).await").count(), 1);

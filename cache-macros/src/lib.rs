@@ -39,7 +39,7 @@ use crate::key_part::KeyPart;
 /// `#[async_trait]`. The function keeps its signature, its other attributes and its documentation, and its future stays `Send` where it was.
 ///
 /// Of a `Result` only `Ok` is stored, of an `Option` only `Some`, of a `Result<Option<_>, _>` only `Ok(Some(_))`, and any other type whole. With `negative_ttl`,
-/// `None` is stored too.
+/// `None` is stored too. An `Err` further in, as of an `Option<Result<_, _>>`, is part of the value.
 /// The type decides and not its spelling: `io::Result<T>` and aliases of your own behave as what they name. What is stored must be
 /// `Cacheable`: `Serialize + DeserializeOwned + Clone + Send + Sync + 'static`.
 ///
@@ -58,7 +58,7 @@ use crate::key_part::KeyPart;
 /// | `jitter = 0.1` | spreads the time-to-live by up to this share, so that entries do not end together | `.jitter(0.1)` | the builder's |
 /// | `allow_stale` | tells the catalog's audit that nobody is expected to invalidate this | `Site::allow_stale()` | off |
 /// | `negative_ttl = "30s"` | how long `None` lives; for functions that return `Option<T>` or `Result<Option<T>, E>` | `.negative_ttl(Duration::from_secs(30))` | `None` is not stored |
-/// | `when = !fresh` | whether this call uses the cache at all, by any expression over the arguments | `.when(!fresh)` | always |
+/// | `when = !fresh` | whether this call uses the cache at all, by any expression over the arguments; if not, nothing is stored either, so to load anew and store use [`refresh`](#handles) of the handle | `.when(!fresh)` | always |
 /// | <code>unless = \|user\| user.is_draft()</code> | which values are not stored, by the stored type | <code>.unless(\|user\| user.is_draft())</code> | none |
 /// | `version = 2` | the version of the stored type: entries of another one are misses | `Site::version(2)` | `0` |
 /// | `name = "users.get"` | the name in statistics, and in the key if there is no `key`, instead of module and function | `Site::named("users.get")` | module path and function |
@@ -78,7 +78,8 @@ use crate::key_part::KeyPart;
 ///
 /// **Every argument is in the key or in `skip`**, type and const parameters included. One that was forgotten would hand one
 /// caller another's value, so it is a compile error. `{page.size}` alone does not cover `page`: say `skip(page)` too when its size is all that counts. `self`
-/// is exempt: two instances share their entries unless the key says, for instance, `{self.tenant}`. So is an argument bound to `_`.
+/// is exempt: two instances share their entries unless the key says, for instance, `{self.tenant}`. So is an argument bound to `_`. A `&mut` argument belongs into
+/// `skip`: a hit leaves it as it was.
 ///
 /// A key that is given is global in its cache: whoever writes `user:7` means the same entry.
 ///
@@ -158,7 +159,7 @@ pub fn cached(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `key = "user:{id}"` | invalidates one entry | `Site::keys(&["user:{id}"])` and `.keys(&[&id])` | none |
 /// | `keys = ["user:{id}", "profile:{id}"]` | invalidates several; may stand beside `key` | `Site::keys(&[…])` and `.keys(&[&id, &id])` | none |
 /// | `tags = ["users"]` | invalidates every entry that has one of them | `Site::tags(&["users"])`, and `.tags(&[…])` if there are placeholders | none |
-/// | `entries = [user_entry(&id)]` | invalidates entries by their handles, each in its own cache | `.entries(&[&user_entry(&id)])` | none |
+/// | `entries = [user_entry(&id)]` | invalidates entries by their handles, each in its own cache; evaluated before the body, by its arguments and not by `result` | `.entries(&[&user_entry(&id)])` | none |
 /// | `key = "order:{result.id}"` | the same, read from the value of a success: of a `Result` what is in `Ok`, of an `Option` what is in `Some`; always after the body, whatever the mode, and left out where there is no value | <code>.returning(returns::&lt;R&gt;().kind()).result(\|result, names\| names.keys(&[&result.id]))</code> | |
 /// | `mode = linearizable` | what readers may do while the body runs: `guarded`, `linearizable` or `after` | `Site::mode(Mode::Linearizable)` | `guarded` |
 /// | `hold_off = "60s"` | the longest that entries stay guarded; a literal or any expression of type `Duration` | `.hold_off(Duration::from_secs(60))` | the builder's |
@@ -166,6 +167,8 @@ pub fn cached(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `cache = self.cache` | which cache; a `Cache`, a reference or an `Arc` | `self.cache.invalidation(…)` | `global()` |
 /// | `in_transaction` | accepts a parameter named like a transaction | `.in_transaction()` | off |
 /// | `crate = facade::runtime` | where the runtime is re-exported | `facade::runtime::…` | `::cache_runtime` |
+///
+/// There are no wildcards: a key or tag that ends in `*` is a compile error. What is to go together has a tag.
 ///
 /// # Transactions
 ///

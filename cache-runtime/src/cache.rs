@@ -178,6 +178,8 @@ impl Cache {
     }
 
     /// Begins a sentence about one entry of `site`, whose function returns what `kind` says. See [`Entry`].
+    ///
+    /// If the site has no [time-to-live](Site::ttl), say one with [`Entry::ttl`]: without any, loading, storing and refreshing the entry panic, and so does all that its handle looks up.
     #[inline]
     pub fn entry<K: Outcome>(&self, site: &'static Site, kind: K) -> Entry<K, Unset> {
         let _ = kind;

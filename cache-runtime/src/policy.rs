@@ -34,6 +34,10 @@ pub trait TimeToLive<V> {
 }
 
 /// The entry was given no time-to-live: that of its [site](Site::ttl) counts.
+///
+/// # Panics
+///
+/// Both methods do, and with them whatever of an entry or its handle asks them, when the site has none either.
 #[derive(Clone, Copy)]
 pub struct Unset(pub(crate) &'static Site);
 

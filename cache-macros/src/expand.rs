@@ -354,6 +354,7 @@ fn part(part: &Part, runtime: &Path) -> TokenStream {
             let name = argument.at(*span);
             return quote_spanned!(at=> &#runtime::type_key::<#name>());
         }
+        Root::This(this) => return quote_spanned!(at=> &#runtime::type_key::<#this>()),
         Root::Argument(argument) => (argument.at(*span).into_token_stream(), &argument.conditions[..]),
         Root::Receiver(this) => (this.into_token_stream(), &[][..]),
         Root::Result => (result(at).into_token_stream(), &[][..]),

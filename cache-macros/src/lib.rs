@@ -70,7 +70,7 @@ use crate::key_part::KeyPart;
 /// # Templates
 ///
 /// A template is text with placeholders: an argument, `self`, or a field of either, as in `{id}`, `{page.size}`, `{pair.0}` or
-/// `{self.tenant}`. `{T}` is the name of a type parameter, `{N}` the value of a const parameter. `{{` and `}}` are braces. What fills a placeholder is
+/// `{self.tenant}`. `{T}` is the name of a type parameter, `{Self}` that of the type a method belongs to, `{N}` the value of a const parameter. `{{` and `}}` are braces. What fills a placeholder is
 /// a `KeyPart`, and is escaped, so no value can imitate the text around it. Other types say how they are written: `{filter:json}` is a hash of whatever
 /// serializes (`&json_part(&filter)` in the builder), `{locale:display}` is what prints (`&display_part(&locale)`), and `{mail:hash}` hides a `KeyPart` behind
 /// a hash with the cache's secret (`&hash_part(&mail)`). Between two placeholders stands at least one character that

@@ -39,6 +39,8 @@ pub(crate) struct Part {
 /// What a part is, or is a field of.
 pub(crate) enum Root {
     Receiver(Token![self]),
+    /// The type that a method belongs to.
+    This(Token![Self]),
     Argument(Argument),
     /// What a mutator returns, if it succeeds.
     Result,
@@ -104,6 +106,14 @@ impl Scope<'_> {
             };
             this.span = this.span.located_at(literal.span());
             return Ok(Root::Receiver(this));
+        }
+        if name == "Self" {
+            let what = match (fields.is_empty(), spec) {
+                (true, None) => return Ok(Root::This(Token![Self](literal.span()))),
+                (true, Some(_)) => "is a type, which is written by its name",
+                (false, _) => "is a type and has no fields",
+            };
+            return wrong(format!("`Self` {what}; write `{{Self}}`, or `self` for a field"));
         }
         let argument = self.arguments.find(name).cloned();
         if self.result && name == "result" {

@@ -325,6 +325,10 @@ impl<K: Outcome, T> Entry<K, T> {
     /// # Cancel safety
     ///
     /// Dropping the future gives up whatever it held. What is stored stays as it is.
+    ///
+    /// # Panics
+    ///
+    /// When neither the entry nor its site says for how long the value is kept.
     pub async fn refresh<F>(self, load: F) -> K::Whole
     where
         F: Future<Output = K::Whole>,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cache_runtime::Cache;
 use cache_runtime::cached;
+use cache_runtime::invalidates;
 use cache_runtime::scope;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -51,6 +52,14 @@ impl<T: Table> Repo<T> {
         self.1.acquire().await.unwrap().forget();
         T::ROWS + tenant
     }
+
+    #[cached(ttl = "5m", key = "sized:{Self}:{tenant}", tags = ["sized:{Self}"])]
+    async fn sized(&self, tenant: u64) -> u64 {
+        T::ROWS + tenant
+    }
+
+    #[invalidates(tags = ["sized:{Self}"])]
+    async fn resize(&self) {}
 
     #[cached(ttl = "5m", key = "bare:{tenant}")]
     async fn bare(tenant: u64) -> u64 {
@@ -148,6 +157,20 @@ async fn parameters_of_the_function_itself_make_no_instances(cache: Cache, _: Ca
     assert_eq!(cache.stats().function("shown").hits, 1);
 }
 
+async fn a_key_tells_types_apart_by_self(cache: Cache, _: Cache) {
+    let (users, orders) = (Repo::<Users>::new(), Repo::<Orders>::new());
+    for _ in 0..2 {
+        assert_eq!((users.sized(1).await, orders.sized(1).await), (101, 201));
+        filled(&cache, "sized", 2).await;
+    }
+    assert_eq!(cache.stats().function("sized").hits, 2);
+    users.resize().await;
+    let before = cache.stats();
+    assert_eq!((users.sized(1).await, orders.sized(1).await), (101, 201));
+    let counts = cache.stats().since(&before).function("sized");
+    assert_eq!((counts.hits, counts.loads), (1, 1));
+}
+
 async fn functions_that_are_one_each_may_share_a_key(cache: Cache, _: Cache) {
     assert_eq!(plain(1).await, 1);
     filled(&cache, "plain", 1).await;
@@ -163,5 +186,6 @@ on_every_store! {
     one_instance_hits_what_it_has_stored
     a_handle_is_of_the_instance_that_it_was_made_in
     parameters_of_the_function_itself_make_no_instances
+    a_key_tells_types_apart_by_self
     functions_that_are_one_each_may_share_a_key
 }

@@ -90,6 +90,10 @@ impl<R> Handle<R> {
     /// # Cancel safety
     ///
     /// Nothing is held.
+    ///
+    /// # Panics
+    ///
+    /// When it was made of an entry without a time-to-live, of a site without one.
     pub async fn get(&self) -> Option<R> {
         let request = (self.shape.request)(&self.parts, &self.keeping);
         let (loaded, _) = self.parts.look(request).await?;
@@ -101,6 +105,10 @@ impl<R> Handle<R> {
     /// # Cancel safety
     ///
     /// Nothing is held.
+    ///
+    /// # Panics
+    ///
+    /// When it was made of an entry without a time-to-live, of a site without one.
     pub async fn remaining_ttl(&self) -> Option<Duration> {
         let request = (self.shape.request)(&self.parts, &self.keeping);
         self.parts.look(request).await.map(|(_, remaining)| remaining)
@@ -115,6 +123,10 @@ impl<R> Handle<R> {
     /// # Cancel safety
     ///
     /// The value is stored or not.
+    ///
+    /// # Panics
+    ///
+    /// When it was made of an entry without a time-to-live, of a site without one.
     pub async fn put(&self, returned: R) -> bool {
         let request = (self.shape.request)(&self.parts, &self.keeping);
         let landing = (self.shape.landing)(&self.parts, &self.keeping, &returned);
@@ -133,6 +145,10 @@ impl<R> Handle<R> {
     /// # Cancel safety
     ///
     /// Dropping the future gives up whatever it held. What is stored stays as it is.
+    ///
+    /// # Panics
+    ///
+    /// When it was made of an entry without a time-to-live, of a site without one.
     ///
     /// # Examples
     ///

@@ -28,12 +28,10 @@ impl<R, L: Clone> Leader<R, L> {
     /// Begins to load. All who wait by now came before.
     pub(crate) fn start(&mut self, evidence: Option<Evidence>) {
         let mut state = lock(&self.flight.0);
+        // Under the lock, so nobody in the queue came after it.
         let since = self.flights.tick();
         for waiter in &mut state.waiters {
-            match waiter.standing {
-                Standing::Came(came) if came > since => {}
-                _ => waiter.standing = Standing::Fresh,
-            }
+            waiter.standing = Standing::Fresh;
         }
         state.stage = Stage::Loading { since, evidence };
     }

@@ -394,6 +394,16 @@ mod tests {
         conformance::all(&Held(local, clock)).await;
     }
 
+    #[test]
+    fn a_part_of_a_store_bounded_in_bytes_takes_entries_of_almost_four_mebibytes() {
+        for mebibytes in [1_u64, 3, 4, 9, 33, 64, 1023] {
+            let local = Local::new(Capacity::Bytes(mebibytes << 20), Clock::held());
+            let least = (mebibytes.min(4) << 20) * 9 / 10;
+            assert!(local.heaviest() >= Some(least), "{mebibytes} MiB: {:?}", local.heaviest());
+        }
+        assert_eq!(Local::new(Capacity::Entries(10), Clock::held()).heaviest(), None);
+    }
+
     #[tokio::test]
     async fn tokens_of_loads_under_way_outlive_those_that_are_made_meanwhile() {
         let local = Local::new(Capacity::default(), Clock::held());

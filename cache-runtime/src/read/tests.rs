@@ -70,8 +70,36 @@ async fn a_nested_call_joins_no_load_that_is_older_than_its_key_token() {
 }
 
 #[tokio::test]
-async fn a_strict_mark_after_the_entry_was_read_keeps_the_outer_value_from_being_stored() {
-    let source = Source::new(Pause::AfterTheEntry);
+async fn what_rests_on_a_load_that_it_joined_goes_with_the_key_of_that() {
+    let source = Source::new(Pause::BeforeAll);
+    let (loading, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let direct = tokio::spawn({
+        let (source, loading, go_on) = (source.clone(), loading.clone(), go_on.clone());
+        async move {
+            let load = async {
+                let value = source.version();
+                loading.notify_one();
+                go_on.notified().await;
+                value
+            };
+            source.cache.entry(&INNER, returns::<u64>().kind()).ttl(LONG).get_or_load(load).await
+        }
+    });
+    loading.notified().await;
+    let nested = tokio::spawn(source.clone().outer());
+    // It finds the load, and waits for it.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    go_on.notify_one();
+    assert_eq!((direct.await.unwrap(), nested.await.unwrap()), (1, 1));
+    assert_eq!(source.cache.stats().function("inner").joined, 1);
+    source.write();
+    assert_eq!(source.cache.invalidate("inner").await, Delivery::Applied);
+    assert_eq!(source.outer().await, 2);
+}
+
+#[tokio::test]
+async fn a_strict_mark_after_the_tokens_were_read_keeps_the_outer_value_from_being_stored() {
+    let source = Source::new(Pause::BeforeTheEntry);
     // From here on the inner key has a token.
     assert_eq!(source.clone().outer().await, 1);
     assert_eq!(source.cache.invalidate("outer").await, Delivery::Applied);
@@ -151,8 +179,8 @@ struct Gated {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Pause {
     BeforeAll,
-    /// Between an entry that is there and the tokens.
-    AfterTheEntry,
+    /// Between the tokens and the entry.
+    BeforeTheEntry,
 }
 
 impl Gated {
@@ -169,11 +197,11 @@ impl Gated {
         if nested && self.pause == Pause::BeforeAll {
             self.pause().await;
         }
-        let entry = self.inner.read(vec![Read { entry: read.entry, registers: Vec::new() }]).await?.remove(0).entry;
-        if nested && entry.is_some() && self.pause == Pause::AfterTheEntry {
+        let states = self.inner.read(vec![Read { entry: None, registers: read.registers }]).await?.remove(0).states;
+        if nested && self.pause == Pause::BeforeTheEntry {
             self.pause().await;
         }
-        let states = self.inner.read(vec![Read { entry: None, registers: read.registers }]).await?.remove(0).states;
+        let entry = self.inner.read(vec![Read { entry: read.entry, registers: Vec::new() }]).await?.remove(0).entry;
         Ok(Reading { entry, states })
     }
 }

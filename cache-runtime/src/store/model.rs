@@ -59,11 +59,13 @@ impl Model {
     }
 
     /// Loses what a slot holds, as a store that is short of memory does; says whether it held something.
+    #[cfg(feature = "sim")]
     pub(crate) fn evict(&mut self, slot: &Slot) -> bool {
         self.slots.remove(slot).is_some()
     }
 
     /// Loses everything, as a restart does.
+    #[cfg(feature = "sim")]
     pub(crate) fn flush(&mut self) {
         self.slots.clear();
     }

@@ -44,20 +44,7 @@ async fn a_nested_call_joins_no_load_that_is_older_than_its_key_token() {
     source.store.armed.store(true, Ordering::SeqCst);
     let nested = tokio::spawn(source.clone().outer());
     source.store.arrived.notified().await;
-    let (loading, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let direct = tokio::spawn({
-        let (source, loading, go_on) = (source.clone(), loading.clone(), go_on.clone());
-        async move {
-            let load = async {
-                let value = source.version();
-                loading.notify_one();
-                go_on.notified().await;
-                value
-            };
-            source.cache.entry(&INNER, returns::<u64>().kind()).ttl(LONG).get_or_load(load).await
-        }
-    });
-    loading.notified().await;
+    let (direct, go_on) = source.begin_to_load().await;
     source.write();
     assert_eq!(source.cache.invalidate("inner").await, Delivery::Applied);
     source.store.go_on.notify_one();
@@ -72,20 +59,7 @@ async fn a_nested_call_joins_no_load_that_is_older_than_its_key_token() {
 #[tokio::test]
 async fn what_rests_on_a_load_that_it_joined_goes_with_the_key_of_that() {
     let source = Source::new(Pause::BeforeAll);
-    let (loading, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let direct = tokio::spawn({
-        let (source, loading, go_on) = (source.clone(), loading.clone(), go_on.clone());
-        async move {
-            let load = async {
-                let value = source.version();
-                loading.notify_one();
-                go_on.notified().await;
-                value
-            };
-            source.cache.entry(&INNER, returns::<u64>().kind()).ttl(LONG).get_or_load(load).await
-        }
-    });
-    loading.notified().await;
+    let (direct, go_on) = source.begin_to_load().await;
     let nested = tokio::spawn(source.clone().outer());
     // It finds the load, and waits for it.
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -154,6 +128,23 @@ impl Source {
             self.cache.entry(&INNER, returns::<u64>().kind()).ttl(LONG).get_or_load(load).await
         };
         self.cache.entry(&OUTER, returns::<u64>().kind()).ttl(LONG).get_or_load(inner).await
+    }
+
+    /// A load of the inner entry on its own account, which has read the number and ends when it may go on.
+    async fn begin_to_load(&self) -> (tokio::task::JoinHandle<u64>, Arc<Notify>) {
+        let (source, loading, go_on) = (self.clone(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (has_read, may_go_on) = (loading.clone(), go_on.clone());
+        let direct = tokio::spawn(async move {
+            let load = async {
+                let value = source.version();
+                has_read.notify_one();
+                may_go_on.notified().await;
+                value
+            };
+            source.cache.entry(&INNER, returns::<u64>().kind()).ttl(LONG).get_or_load(load).await
+        });
+        loading.notified().await;
+        (direct, go_on)
     }
 
     fn version(&self) -> u64 {

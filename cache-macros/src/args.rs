@@ -41,8 +41,19 @@ pub(crate) const CACHED: &[&str] = &[
 ];
 
 /// What `#[invalidates]` takes.
-pub(crate) const INVALIDATES: &[&str] =
-    &["key", "keys", "tags", "entries", "mode", "hold_off", "when", "cache", "in_transaction", "crate"];
+pub(crate) const INVALIDATES: &[&str] = &[
+    "key",
+    "keys",
+    "tags",
+    "entries",
+    "mode",
+    "hold_off",
+    "on_unreachable",
+    "when",
+    "cache",
+    "in_transaction",
+    "crate",
+];
 
 /// What the user wrote between the parentheses.
 #[derive(Default)]
@@ -62,6 +73,7 @@ pub(crate) struct Args {
     pub(crate) handle: Option<Path>,
     pub(crate) mode: Option<Ident>,
     pub(crate) hold_off: Option<Expr>,
+    pub(crate) on_unreachable: Option<Ident>,
     pub(crate) allow_stale: bool,
     pub(crate) cache: Option<Expr>,
     pub(crate) in_transaction: bool,
@@ -142,6 +154,7 @@ impl Args {
                     "name" => self.name = Some(literal(name, &value)?),
                     "mode" => self.mode = Some(word(name, &value)?),
                     "hold_off" => self.hold_off = Some(value),
+                    "on_unreachable" => self.on_unreachable = Some(word(name, &value)?),
                     _ => self.cache = Some(value),
                 }
             }
@@ -168,6 +181,7 @@ fn example(name: &str) -> &'static str {
         "handle" => "handle = user_entry",
         "mode" => "mode = linearizable",
         "hold_off" => "hold_off = \"60s\"",
+        "on_unreachable" => "on_unreachable = reject",
         "allow_stale" => "allow_stale",
         "cache" => "cache = self.cache",
         "crate" => "crate = my_facade::cache_runtime",

@@ -57,6 +57,8 @@ pub(crate) struct Invalidates {
     /// The variant of the runtime's `Mode`.
     pub(crate) mode: Option<&'static str>,
     pub(crate) hold_off: Option<Time>,
+    /// Whether it must not run while the cache cannot be told.
+    pub(crate) rejects: bool,
     /// What to ask of the value before anything is invalidated.
     pub(crate) when: Option<Expr>,
     pub(crate) target: Target,
@@ -156,6 +158,11 @@ impl Invalidates {
             }
             errors.check(Time::parse(hold_off))
         });
+        let on_unreachable = args.on_unreachable.take();
+        let rejects = on_unreachable.as_ref().and_then(|word| errors.check(is_reject(word))) == Some(true);
+        if rejects && mode == Some(AFTER) {
+            errors.push(&on_unreachable, NOTHING_TO_GO_BY);
+        }
         let when = args.when.take().and_then(|when| errors.check(question(when, "when", "result", "result.changed")));
         if let Some(when) = when.as_ref().filter(|_| mode_is_known && mode != Some(AFTER)) {
             errors.push(when, ASKED_TOO_LATE);
@@ -175,6 +182,11 @@ impl Invalidates {
         let asks = when.is_some() || !keys.results.is_empty() || !tags.results.is_empty();
         if asks && function.returns_impl_trait() {
             errors.push(&function.output, "an `impl Trait` has nothing to read; return a type that has a name");
+        } else if rejects && function.has_no_output() {
+            errors.push(&on_unreachable, NOTHING_TO_RETURN);
+        } else if rejects && function.returns_impl_trait() {
+            errors
+                .push(&function.output, "an `impl Trait` cannot say that the mutation was rejected; return a `Result`");
         }
         if function.returns_nothing() {
             for part in keys.results.iter().chain(&tags.results) {
@@ -182,13 +194,24 @@ impl Invalidates {
             }
         }
         let entries = std::mem::take(&mut args.entries);
+        if rejects && entries.is_empty() && !keys.known_before && !tags.known_before {
+            errors.push(&on_unreachable, NOTHING_IS_KNOWN);
+        }
         let target = Target::parse(args, &function, INVALIDATES_EARLY, &mut errors);
-        errors.finish(Some(Self { function, keys, tags, entries, mode, hold_off, when, target }))
+        errors.finish(Some(Self { function, keys, tags, entries, mode, hold_off, rejects, when, target }))
     }
 }
 
 const ASKED_TOO_LATE: &str = "`when` needs `mode = after`: in the other modes everything is invalidated before the body runs, when there is \
      no result to ask";
+
+const NOTHING_TO_GO_BY: &str = "`reject` has nothing to go by in mode `after`, which tells the cache nothing before the body; leave one of them out";
+
+const NOTHING_IS_KNOWN: &str = "`reject` has nothing to go by: all that is named is read from the result, and nothing is told to the cache before the body; \
+     name something by the arguments too, or leave it out";
+
+const NOTHING_TO_RETURN: &str = "this function returns nothing, so it cannot say that it was rejected; \
+     return `Result<(), E>` with `E: From<cache_runtime::Error>`, or leave it out";
 
 const CACHED_TWICE: &str = "a function is cached once; keep one `#[cached]`";
 
@@ -364,6 +387,22 @@ fn variant(mode: &Ident) -> syn::Result<&'static str> {
     let message =
         format!("unknown mode `{written}`; expected {}{}", suggest::list(names(), "or"), meant.unwrap_or_default());
     Err(syn::Error::new_spanned(mode, message))
+}
+
+/// Whether it says `reject`.
+fn is_reject(word: &Ident) -> syn::Result<bool> {
+    match word.to_string().as_str() {
+        "reject" => Ok(true),
+        "proceed" => Ok(false),
+        other => {
+            let meant = suggest::nearest(other, ["proceed", "reject"]);
+            let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+            Err(syn::Error::new_spanned(
+                word,
+                format!("`{other}` is nothing to do; expected `proceed` or `reject`{meant}"),
+            ))
+        }
+    }
 }
 
 const MODES: [(&str, &str); 3] = [("guarded", "Guarded"), ("linearizable", "Linearizable"), ("after", AFTER)];

@@ -123,7 +123,7 @@ impl Cached {
 //     invalidation.run(change).await
 // }
 pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
-    let Invalidates { function, mode, hold_off, target, .. } = invalidates;
+    let Invalidates { function, mode, hold_off, rejects, target, .. } = invalidates;
     let runtime = &target.runtime;
     let (keys, tags) = (&invalidates.keys, &invalidates.tags);
     let (name, key_templates, tag_templates) = (function.name(), templates("keys", keys), templates("tags", tags));
@@ -140,7 +140,9 @@ pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
     let result = invalidates.result();
     let hold_off = hold_off.as_ref().map(|hold_off| quote!(.hold_off(#hold_off)));
     let in_transaction = target.in_transaction();
-    let builder = quote!(#start #keys #tags #entries #hold_off #in_transaction #result);
+    let output = &function.output;
+    let rejects = rejects.then(|| quote!(.reject_unreachable::<#output>()));
+    let builder = quote!(#start #keys #tags #entries #hold_off #in_transaction #result #rejects);
     function.wrap(Run::Change, &builder, runtime)
 }
 
@@ -546,6 +548,7 @@ mod tests {
                 entries = [user_entry(&id), self.page_entry(&name)],
                 mode = linearizable,
                 hold_off = "1m 30s",
+                on_unreachable = reject,
                 cache = &*self.caches[0],
                 in_transaction,
                 crate = crate::rt,

@@ -89,6 +89,11 @@ impl Function {
         matches!(ungrouped(self.value()), Type::Tuple(tuple) if tuple.elems.is_empty())
     }
 
+    /// Whether no type is written for what it returns.
+    pub(crate) fn has_no_output(&self) -> bool {
+        self.boxed.is_none() && matches!(self.item.signature.output, ReturnType::Default)
+    }
+
     /// Whether `Self` can be named in it, as far as its own tokens tell.
     pub(crate) fn knows_self(&self) -> bool {
         self.arguments.receiver.is_some()

@@ -163,6 +163,7 @@ pub fn cached(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `key = "order:{result.id}"` | the same, read from the value of a success: of a `Result` what is in `Ok`, of an `Option` what is in `Some`; always after the body, whatever the mode, and left out where there is no value | <code>.returning(returns::&lt;R&gt;().kind()).result(\|result, names\| names.keys(&[&result.id]))</code> | |
 /// | `mode = linearizable` | what readers may do while the body runs: `guarded`, `linearizable` or `after` | `Site::mode(Mode::Linearizable)` | `guarded` |
 /// | `hold_off = "60s"` | the longest that entries stay guarded; a literal or any expression of type `Duration` | `.hold_off(Duration::from_secs(60))` | the builder's |
+/// | `on_unreachable = reject` | `reject` fails before the body if the cache cannot be told of the mutation, and needs `Result<T, E>` with `E: From<cache_runtime::Error>`; `proceed` runs it, and delivers the invalidation when that is possible. Not in mode `after` | `.reject_unreachable()` | `proceed` |
 /// | <code>when = \|result\| result.changed</code> | invalidates only if the value of a success says so; in mode `after` alone. An error, a panic and a dropped future invalidate all the same, and so does `None` | <code>.returning(returns::&lt;R&gt;().kind()).when(\|result\| result.changed)</code> | always |
 /// | `cache = self.cache` | which cache; a `Cache`, a reference or an `Arc` | `self.cache.invalidation(…)` | `global()` |
 /// | `in_transaction` | accepts a parameter named like a transaction | `.in_transaction()` | off |

@@ -25,6 +25,8 @@ pub(crate) struct Names {
     pub(crate) parts: Vec<Part>,
     /// Those that are read from what it returns, in order.
     pub(crate) results: Vec<Part>,
+    /// Whether one of the templates needs nothing of what it returns.
+    pub(crate) known_before: bool,
 }
 
 /// One value that goes into a key or a tag.
@@ -67,6 +69,7 @@ impl Names {
             for mistake in &template.mistakes {
                 errors.push(&template.literal, mistake);
             }
+            let results = names.results.len();
             for placeholder in &template.placeholders {
                 let part = Part::resolve(placeholder, &template, scope, errors);
                 match part {
@@ -74,6 +77,7 @@ impl Names {
                     part => names.parts.extend(part),
                 }
             }
+            names.known_before |= names.results.len() == results;
             names.literals.push(template.literal);
         }
         names

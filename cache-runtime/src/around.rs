@@ -1,5 +1,7 @@
 //! Something before a future and something after it, without moving the future.
 //!
+//! What comes before may refuse, and then the future is never polled.
+//!
 //! Written out rather than as an `async fn`, which would hold the body two or three times over: bodies nest, and their sizes would multiply.
 
 use std::pin::Pin;
@@ -10,16 +12,18 @@ use std::task::ready;
 use pin_project_lite::pin_project;
 
 use crate::context::Context;
+use crate::error::Error;
 use crate::host::Task;
 
 pin_project! {
     /// Runs `before`, then `body`, then what `after` makes of the result of `before` and the output of `body`, if there is anything to wait for; ends with that output.
     ///
-    /// Dropped half-way, it drops what `before` gave.
+    /// Dropped half-way, it drops what `before` gave. If `before` fails, it ends with what `refused` makes of the error.
     pub(crate) struct Around<B, F: Future, A> {
         stage: Stage<B>,
         after: Option<A>,
         context: fn(&B) -> Option<&Context>,
+        refused: Option<fn(Error) -> F::Output>,
         output: Option<F::Output>,
         #[pin]
         body: F,
@@ -27,15 +31,21 @@ pin_project! {
 }
 
 enum Stage<B> {
-    Before(Task<B>),
+    Before(Task<Result<B, Error>>),
     Body(B),
     After(Task),
     Over,
 }
 
 impl<B, F: Future, A: FnOnce(B, &F::Output) -> Option<Task>> Around<B, F, A> {
-    pub(crate) fn new(before: Task<B>, body: F, after: A) -> Self {
-        Self { stage: Stage::Before(before), after: Some(after), context: |_| None, output: None, body }
+    pub(crate) fn new(before: Task<Result<B, Error>>, body: F, after: A) -> Self {
+        let context = |_: &B| None;
+        Self { stage: Stage::Before(before), after: Some(after), context, refused: None, output: None, body }
+    }
+
+    /// What to end with if `before` fails. It must not fail where there is nothing.
+    pub(crate) fn or(self, refused: Option<fn(Error) -> F::Output>) -> Self {
+        Self { refused, ..self }
     }
 
     /// Runs the body in what `context` makes of the result of `before`, in place of what the task carries.
@@ -50,7 +60,13 @@ impl<B, F: Future, A: FnOnce(B, &F::Output) -> Option<Task>> Future for Around<B
     fn poll(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         if let Stage::Before(before) = this.stage {
-            *this.stage = Stage::Body(ready!(before.as_mut().poll(poller)));
+            match (ready!(before.as_mut().poll(poller)), *this.refused) {
+                (Ok(held), _) => *this.stage = Stage::Body(held),
+                (Err(error), refused) => {
+                    *this.stage = Stage::Over;
+                    *this.output = refused.map(|refused| refused(error));
+                }
+            }
         }
         if let Stage::Body(held) = this.stage {
             let mut poll = || this.body.as_mut().poll(poller);

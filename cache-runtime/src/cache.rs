@@ -257,7 +257,7 @@ impl Cache {
         // A transaction inside of another ends with that.
         let deferral = context.deferral.is_none().then(Arc::<Deferral>::default);
         context.deferral = context.deferral.or_else(|| deferral.clone());
-        let begun = Box::pin(std::future::ready(deferral));
+        let begun = Box::pin(std::future::ready(Ok(deferral)));
         Around::new(begun, context.carry(future), |deferral: Option<Arc<Deferral>>, _: &F::Output| {
             deferral.map(|deferral| {
                 Box::pin(async move {

@@ -1,10 +1,11 @@
-//! What can go wrong when a cache is set up. Nothing does when it is used.
+//! What can go wrong when a cache is set up. Nothing does when it is used, but where a mutator asks for that.
 
 use std::fmt;
 
-/// Why a cache could not be built or installed.
+/// Why a cache could not be built or installed, or why a mutation was rejected.
 ///
-/// No call of a cached function ever fails with one: a store that is away means running the function.
+/// No call of a cached function ever fails with one: a store that is away means running the function. A mutator fails with one only if it says
+/// `on_unreachable = reject`; [`is_unreachable`](Self::is_unreachable) tells that apart from everything else.
 ///
 /// # Examples
 ///
@@ -29,6 +30,8 @@ pub(crate) enum Kind {
     Variable(&'static str, Box<Self>),
     #[error("a cache is installed already, or a cached function was called before `install`")]
     Installed,
+    #[error("the mutation was not run, because the cache could not be told of it: {0}")]
+    Unreachable(String),
     #[cfg(feature = "redis")]
     #[error("the system has no thread for the cache")]
     Thread,
@@ -41,6 +44,34 @@ impl From<Kind> for Error {
 }
 
 impl Error {
+    /// Whether it says that a mutation was rejected: its body has not run, because the cache could not be told of it. The same call may go through a moment later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, Error, invalidates, scope};
+    ///
+    /// #[invalidates(key = "user:{id}", on_unreachable = reject)]
+    /// async fn lock(id: u64) -> Result<(), Error> {
+    ///     Ok(())
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// scope(Cache::memory(), async {
+    ///     match lock(7).await {
+    ///         Err(error) if error.is_unreachable() => println!("nothing was changed; try again"),
+    ///         other => other?,
+    ///     }
+    ///     Ok::<(), Error>(())
+    /// })
+    /// .await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self.0, Kind::Unreachable(_))
+    }
+
     /// The same, said of the variable of the environment that it comes from.
     pub(crate) fn of_variable(self, name: &'static str) -> Self {
         Self(Kind::Variable(name, Box::new(self.0)))

@@ -116,6 +116,8 @@ pub enum Told {
     Uncommitted,
     /// Nothing was invalidated: the mutator's `when` said that nothing changed.
     Unchanged,
+    /// The body did not run: the store could not be told, and the mutator says `on_unreachable = reject`.
+    Rejected,
 }
 
 /// The calls of a scope in the order in which they began, at most the first [`Calls::MOST`]. Printed, it is a tree, and functions of one name in several modules have these in front of it.
@@ -204,6 +206,7 @@ impl Told {
             Self::AtTheEnd => "at_the_end",
             Self::Uncommitted => "uncommitted",
             Self::Unchanged => "unchanged",
+            Self::Rejected => "rejected",
         }
     }
 }
@@ -216,6 +219,7 @@ impl Told {
             Self::AtTheEnd => 1,
             Self::Undelivered => 2,
             Self::Uncommitted => 3,
+            Self::Rejected => 4,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -319,6 +323,7 @@ impl fmt::Display for Told {
             Self::AtTheEnd => "waits for the end of the transaction",
             Self::Uncommitted => "its transaction ends at an unknown time",
             Self::Unchanged => "nothing changed, as its `when` said",
+            Self::Rejected => "not run, because the store could not be told",
         })
     }
 }

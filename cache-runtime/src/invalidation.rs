@@ -12,6 +12,7 @@ mod deferral;
 mod ending;
 mod guard;
 mod names;
+mod rejecting;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -26,6 +27,9 @@ use crate::context::Context;
 use crate::core::Core;
 use crate::entry::Entries;
 use crate::entry::NamedEntries;
+use crate::error::Error;
+use crate::error::Kind;
+use crate::explain::Told;
 use crate::invalidation::begun::Begun;
 use crate::invalidation::begun::Enlisted;
 use crate::invalidation::begun::How;
@@ -40,6 +44,8 @@ pub use crate::invalidation::ending::Unasked;
 use crate::invalidation::guard::Guard;
 use crate::invalidation::names::rendered;
 use crate::invalidation::names::sorted_out;
+pub use crate::invalidation::rejecting::Refusable;
+pub use crate::invalidation::rejecting::Rejecting;
 use crate::key::KeyPart;
 use crate::key::Secret;
 use crate::key::Text;
@@ -47,6 +53,7 @@ use crate::key::Unwritable;
 use crate::metrics::Happened;
 use crate::outcome::Outcome;
 use crate::site::Site;
+use crate::store::StoreError;
 use crate::store::Targets;
 use crate::watch::Mutating;
 
@@ -317,17 +324,43 @@ impl<E> Invalidation<E> {
         self
     }
 
+    /// Does not run the mutation while the cache cannot be told of it: it fails before its body, with what the error of its `Result` makes of an
+    /// [`Error`](crate::Error) that [is one of these](crate::Error::is_unreachable). What was marked for it already is marked no more.
+    ///
+    /// Said after everything else. Without it the mutation runs, and its invalidation is delivered when that is possible; until then other processes may read the old value.
+    ///
+    /// It speaks for the moment before the body. If the cache goes away while the body runs, the marks are there already, and expire by themselves. What is
+    /// named by the result is not marked, and alone is nothing to be told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, Error, Site};
+    ///
+    /// static LOCK: Site = Site::invalidates("shop", "lock").keys(&["user:{id}"]);
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let lock = Cache::memory().invalidation(&LOCK).keys(&[&7]).reject_unreachable();
+    /// lock.run(async { Ok::<_, Error>("locked in the database") }).await?;
+    /// # Ok::<(), Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn reject_unreachable<O: Refusable>(self) -> Invalidation<Rejecting<E, O>> {
+        Invalidation { said: self.said, ending: Rejecting::new(self.ending) }
+    }
+
     /// Runs `body`, the mutation, and invalidates however it ends: with a value, an error, a panic, or dropped half-way.
     ///
     /// Once this has returned, no read that starts later is given a value from before the mutation, unless the store could not be told; see [`Cache::pending`].
     ///
     /// # Errors
     ///
-    /// Only those of `body`. It runs whether the store can be told or not.
+    /// Only those of `body`. It runs whether the store can be told or not, but for [`reject_unreachable`](Self::reject_unreachable).
     ///
     /// # Panics
     ///
-    /// When [`when`](Invalidation::when) is asked in another mode than [`Mode::After`], or when not all placeholders were filled.
+    /// When [`when`](Invalidation::when) is asked in another mode than [`Mode::After`], when [`reject_unreachable`](Self::reject_unreachable) is said in that mode, which tells the
+    /// cache nothing before the body, or when not all placeholders were filled.
     ///
     /// # Cancel safety
     ///
@@ -342,41 +375,76 @@ impl<E> Invalidation<E> {
             !said.asks || said.mode == Mode::After,
             "`when` asks the result, which comes too late in a mode that guards"
         );
+        let refused = ending.refused();
+        assert!(
+            refused.is_none() || said.mode != Mode::After,
+            "`reject_unreachable` has nothing to go by in mode `after`, which tells the cache nothing before the body"
+        );
         let end = |begun: Begun, output: &F::Output| begun.end(ending, output);
-        Around::new(Box::pin(said.begin(E::READS_NAMES)), body, end).around(Begun::context)
+        let begin = said.begin(E::READS_NAMES, refused.is_some());
+        Around::new(Box::pin(begin), body, end).around(Begun::context).or(refused)
     }
 }
 
 impl Said {
-    async fn begin(self, reads_names: bool) -> Begun {
+    async fn begin(self, reads_names: bool, rejects: bool) -> Result<Begun, Error> {
         let (targets, names, _) = self.names();
         assert!(reads_names || !names.are_needed(), "the keys or tags name the result; say `.returning(…).result(…)`");
         let context = Context::current();
         let watch = Mutating::call(self.site, &context, self.mode, targets.iter().map(|(_, targets)| targets));
         let span = watch.span.clone();
-        let under = self.begin_all(targets, &context).instrument(span).await;
+        let begun = self.begin_all(targets, &context, rejects).instrument(span).await;
         let inside = watch.inside().map(|trace| Context { trace: Some(trace), ..context });
-        Begun { under, names, watch, inside }
+        match begun {
+            Ok(under) => Ok(Begun { under, names, watch, inside }),
+            Err(error) => {
+                self.cache.core().metrics.of(self.site).count(Happened::Rejected);
+                watch.end(Told::Rejected);
+                Err(Kind::Unreachable(error.to_string()).into())
+            }
+        }
     }
 
-    async fn begin_all(&self, targets: Vec<(Cache, Targets)>, context: &Context) -> Vec<Under> {
+    async fn begin_all(
+        &self,
+        targets: Vec<(Cache, Targets)>,
+        context: &Context,
+        rejects: bool,
+    ) -> Result<Vec<Under>, StoreError> {
         let mut under = Vec::with_capacity(1);
         for (cache, targets) in targets {
-            under.push(self.begin_one(&cache, targets, context).await);
+            match self.begin_one(&cache, targets, context, rejects).await {
+                Ok(one) => under.push(one),
+                Err(error) => {
+                    under.into_iter().for_each(Under::call_off);
+                    return Err(error);
+                }
+            }
         }
-        under
+        Ok(under)
     }
 
-    async fn begin_one(&self, cache: &Cache, targets: Targets, context: &Context) -> Under {
+    async fn begin_one(
+        &self,
+        cache: &Cache,
+        targets: Targets,
+        context: &Context,
+        rejects: bool,
+    ) -> Result<Under, StoreError> {
         if let Some(deferral) = context.deferral.clone() {
-            let how = How { mode: self.mode, hold_off: self.hold_off, asks: self.asks };
-            if let Some(enlisted) = Enlisted::begin(deferral, cache, self.site, targets.clone(), how).await {
-                return Under::Transaction(enlisted);
+            let how = How { mode: self.mode, hold_off: self.hold_off, asks: self.asks, rejects };
+            if let Some(enlisted) = Enlisted::begin(deferral, cache, self.site, targets.clone(), how).await? {
+                return Ok(Under::Transaction(enlisted));
             }
         }
         let guard = Guard::new(cache.core(), self.site);
-        guard.add(targets, self.mode, self.hold_off).await;
-        if self.in_transaction { Under::Uncommitted(guard) } else { Under::Guard(guard) }
+        if !rejects {
+            guard.add(targets, self.mode, self.hold_off).await;
+        } else if let Err(error) = guard.try_add(targets, self.mode, self.hold_off).await {
+            guard.call_off();
+            return Err(error);
+        }
+        Ok(if self.in_transaction { Under::Uncommitted(guard) } else { Under::Guard(guard) })
     }
 
     fn secret(&self) -> &Option<Secret> {

@@ -119,6 +119,8 @@ pub use crate::invalidation::Delivery;
 pub use crate::invalidation::Ending;
 pub use crate::invalidation::Invalidation;
 pub use crate::invalidation::Mode;
+pub use crate::invalidation::Refusable;
+pub use crate::invalidation::Rejecting;
 pub use crate::invalidation::ResultNames;
 pub use crate::invalidation::Returning;
 pub use crate::invalidation::Unasked;

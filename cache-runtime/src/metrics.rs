@@ -111,6 +111,8 @@ counters! {
     applied
     /// Invalidations that could not be delivered when they were due.
     deferred
+    /// Mutations that did not run, because the store could not be told and they say `on_unreachable = reject`.
+    rejected
 }
 
 /// A number that only grows.
@@ -399,6 +401,7 @@ impl Counters {
             Happened::StoreFailed(_) => &self.store_failures,
             Happened::Applied => &self.applied,
             Happened::Deferred => &self.deferred,
+            Happened::Rejected => &self.rejected,
         }
     }
 }

@@ -211,7 +211,7 @@ async fn the_facade_and_the_stats_count_the_same() {
         ("cache_unstorable_total", counts.unstorable),
         ("cache_unreadable_total", counts.unreadable),
         ("cache_store_failures_total", counts.store_failures),
-        ("cache_invalidations_total", counts.applied + counts.deferred),
+        ("cache_invalidations_total", counts.applied + counts.deferred + counts.rejected),
     ];
     for (name, count) in pairs {
         assert_eq!(sum(name, &of), count as f64, "{name}");

@@ -19,6 +19,7 @@ fn mistakes_are_reported_where_they_are() {
         "spec",
         "derive",
         "result",
+        "on_unreachable",
     ];
     for family in families {
         cases.compile_fail(format!("tests/ui/{family}/*.rs"));

@@ -16,7 +16,8 @@ async fn rename(&mut self, id: u64, name: String) -> io::Result<()> {
         .tags(&[&self.tenant])
         .entries(&[&user_entry(&id), &self.page_entry(&name)])
         .hold_off(::core::time::Duration::from_secs(90))
-        .in_transaction();
+        .in_transaction()
+        .reject_unreachable::<io::Result<()>>();
     let change = async move {
         #[allow(clippy::diverging_sub_expression)]
         let _ = false && return crate::rt::unreached::<io::Result<()>>();

@@ -17,6 +17,7 @@ use crate::invalidation::guard::Guard;
 use crate::invalidation::guard::clear_twice;
 use crate::invalidation::report;
 use crate::site::Site;
+use crate::store::StoreError;
 use crate::store::Targets;
 use crate::watch::Mutating;
 
@@ -130,6 +131,15 @@ impl Under {
         }
     }
 
+    /// Takes back what was done before a body that is not run.
+    pub(super) fn call_off(self) {
+        match self {
+            // What it has marked already ends with the transaction.
+            Self::Transaction(enlisted) => enlisted.dismiss(),
+            Self::Guard(guard) | Self::Uncommitted(guard) => guard.call_off(),
+        }
+    }
+
     fn whose(&self) -> (&Core, &'static Site) {
         match self {
             Self::Transaction(enlisted) => (&enlisted.core, enlisted.site),
@@ -149,23 +159,24 @@ pub(super) struct Enlisted {
 }
 
 impl Enlisted {
-    /// Hands `targets` to the transaction that this task is inside of; `None` if it has ended already.
+    /// Hands `targets` to the transaction that this task is inside of; `None` if it has ended already, and an error if the store has to be told and could not be.
     pub(super) async fn begin(
         deferral: Arc<Deferral>,
         cache: &Cache,
         site: &'static Site,
         targets: Targets,
         how: How,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>, StoreError> {
         let core = cache.core().clone();
-        let guard = deferral.guard(&core, site)?;
+        let Some(guard) = deferral.guard(&core, site) else { return Ok(None) };
         let targets = Arc::new(targets);
         let doubtful = how.asks.then(|| guard.clone());
         match &doubtful {
             Some(guard) => guard.add_doubtful(targets.clone()),
+            None if how.rejects => guard.try_add(Targets::clone(&targets), how.mode, how.hold_off).await?,
             None => guard.add(Targets::clone(&targets), how.mode, how.hold_off).await,
         }
-        Some(Self { deferral, core, site, targets, doubtful })
+        Ok(Some(Self { deferral, core, site, targets, doubtful }))
     }
 
     /// Hands `more` to the transaction too. Dropping it sees to one that has ended too early.
@@ -207,4 +218,6 @@ pub(super) struct How {
     pub(super) hold_off: Option<Duration>,
     /// Whether its result may say that nothing changed.
     pub(super) asks: bool,
+    /// Whether it must not run while the store cannot be told.
+    pub(super) rejects: bool,
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::error::Error;
 use crate::invalidation::names::Half;
 use crate::key::KeyPart;
 use crate::key::Secret;
@@ -31,6 +32,12 @@ pub trait Ending<O>: sealed::Sealed {
     /// What came of it.
     #[doc(hidden)]
     fn end(self, output: &O, names: ResultNames) -> Verdict;
+
+    /// What is returned in the place of an output if the cache cannot be told; `None` if the body runs all the same.
+    #[doc(hidden)]
+    fn refused(&self) -> Option<fn(Error) -> O> {
+        None
+    }
 }
 
 /// Nothing is asked of what a mutation returns.
@@ -232,7 +239,7 @@ impl<K, N, W> fmt::Debug for Returning<K, N, W> {
     }
 }
 
-mod sealed {
+pub(super) mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Unasked {}
     impl<K, N, W> Sealed for super::Returning<K, N, W> {}

@@ -67,10 +67,23 @@ impl Guard {
         }
     }
 
-    /// Takes `targets` under guard.
+    /// Takes `targets` under guard. If the store cannot be told, the mutation runs unguarded.
     pub(crate) async fn add(&self, targets: Targets, mode: Mode, hold_off: Option<Duration>) {
+        if let Err(error) = self.try_add(targets, mode, hold_off).await {
+            tracing::warn!(function = self.site.label(), %error, "a mutation runs unguarded; its invalidation comes after it");
+        }
+    }
+
+    /// Takes `targets` under guard, and says if the store could not be told.
+    pub(super) async fn try_add(
+        &self,
+        targets: Targets,
+        mode: Mode,
+        hold_off: Option<Duration>,
+    ) -> Result<(), StoreError> {
         if mode == Mode::After {
-            return self.add_unmarked(targets);
+            self.add_unmarked(targets);
+            return Ok(());
         }
         let hold_off = hold_off.unwrap_or(self.core.settings.hold_off);
         let strict = {
@@ -82,9 +95,7 @@ impl Guard {
         };
         self.keep_renewing();
         let mark = Mark { id: self.id, life: life(&self.core, hold_off), strict, renew: false };
-        if let Err(error) = mark_all(&self.core, &targets, mark).await {
-            tracing::warn!(function = self.site.label(), %error, "a mutation runs unguarded; its invalidation comes after it");
-        }
+        mark_all(&self.core, &targets, mark).await
     }
 
     /// Takes `targets` to be invalidated afterwards.
@@ -105,6 +116,15 @@ impl Guard {
     /// Ends without invalidating anything, where nothing was marked.
     pub(super) fn dismiss(mut self) {
         *self.cleared.get_mut() = true;
+    }
+
+    /// Ends where the body is not run. What was marked has changed nothing, so marks that cannot be taken off now are left to expire.
+    pub(super) fn call_off(mut self) {
+        *self.cleared.get_mut() = true;
+        lock(&self.renewals).take();
+        let marked = std::mem::take(&mut lock(&self.held).marked);
+        let (core, id) = (self.core.clone(), self.id);
+        self.core.finish(Box::pin(async move { drop(revoke_all(&core, &marked, Some(id)).await) }));
     }
 
     /// Whether one of these is under guard.

@@ -123,7 +123,7 @@ impl Gauges {
 }
 
 const REQUESTS: usize = 5;
-const PLAIN: usize = 12;
+const PLAIN: usize = 13;
 const MISSES: usize = PLAIN;
 const BYPASSES: usize = MISSES + Miss::ALL.len();
 const REFUSALS: usize = BYPASSES + Bypass::ALL.len();
@@ -145,6 +145,7 @@ fn index(happened: Happened) -> usize {
         Happened::StoreFailed(Operation::Begin) => 9,
         Happened::StoreFailed(_) => 10,
         Happened::Unnamed => 11,
+        Happened::Rejected => 12,
         Happened::Missed(why) => MISSES + why as usize,
         Happened::Bypassed(why) => BYPASSES + why as usize,
         Happened::Refused(why) => REFUSALS + why as usize,
@@ -170,6 +171,7 @@ fn series(happened: Happened) -> (&'static str, Option<(&'static str, &'static s
         Happened::StoreFailed(operation) => ("cache_store_failures_total", Some(("operation", operation.name()))),
         Happened::Applied => ("cache_invalidations_total", Some(("outcome", "applied"))),
         Happened::Deferred => ("cache_invalidations_total", Some(("outcome", "deferred"))),
+        Happened::Rejected => ("cache_invalidations_total", Some(("outcome", "rejected"))),
     }
 }
 
@@ -204,7 +206,10 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
     ("cache_unstorable_total", "Loaded values that cannot be stored"),
     ("cache_unreadable_total", "Stored entries that could not be read"),
     ("cache_store_failures_total", "Operations of the store that failed, on the read path"),
-    ("cache_invalidations_total", "Invalidations, confirmed by the store or deferred"),
+    (
+        "cache_invalidations_total",
+        "Invalidations, confirmed by the store or deferred, and mutations that were rejected",
+    ),
     ("cache_load_seconds", "How long loads took"),
     ("cache_request_seconds", "How long calls took that the memory of the process did not answer"),
     ("cache_store_seconds", "How long the operations of a remote store took"),

@@ -24,6 +24,8 @@ pub(crate) enum Happened {
     StoreFailed(Operation),
     Applied,
     Deferred,
+    /// A mutation did not run, because the store could not be told.
+    Rejected,
 }
 
 /// What a store is asked to do.

@@ -1,0 +1,8 @@
+use cache_runtime::invalidates;
+
+#[invalidates(key = "user:{id}", on_unreachable = reject)]
+async fn rename(id: u64) -> impl Into<u64> {
+    id
+}
+
+fn main() {}

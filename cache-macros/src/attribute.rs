@@ -57,6 +57,7 @@ pub(crate) struct Invalidates {
     /// The variant of the runtime's `Mode`.
     pub(crate) mode: Option<&'static str>,
     pub(crate) hold_off: Option<Time>,
+    pub(crate) grace: Option<Time>,
     /// Whether it must not run while the cache cannot be told.
     pub(crate) rejects: bool,
     /// What to ask of the value before anything is invalidated.
@@ -158,6 +159,7 @@ impl Invalidates {
             }
             errors.check(Time::parse(hold_off))
         });
+        let grace = args.grace.take().and_then(|grace| errors.check(Time::parse(grace)));
         let on_unreachable = args.on_unreachable.take();
         let rejects = on_unreachable.as_ref().and_then(|word| errors.check(is_reject(word))) == Some(true);
         if rejects && mode == Some(AFTER) {
@@ -198,7 +200,7 @@ impl Invalidates {
             errors.push(&on_unreachable, NOTHING_IS_KNOWN);
         }
         let target = Target::parse(args, &function, INVALIDATES_EARLY, &mut errors);
-        errors.finish(Some(Self { function, keys, tags, entries, mode, hold_off, rejects, when, target }))
+        errors.finish(Some(Self { function, keys, tags, entries, mode, hold_off, grace, rejects, when, target }))
     }
 }
 

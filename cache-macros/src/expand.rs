@@ -123,7 +123,7 @@ impl Cached {
 //     invalidation.run(change).await
 // }
 pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
-    let Invalidates { function, mode, hold_off, rejects, target, .. } = invalidates;
+    let Invalidates { function, mode, hold_off, grace, rejects, target, .. } = invalidates;
     let runtime = &target.runtime;
     let (keys, tags) = (&invalidates.keys, &invalidates.tags);
     let (name, key_templates, tag_templates) = (function.name(), templates("keys", keys), templates("tags", tags));
@@ -139,10 +139,11 @@ pub(crate) fn invalidates(invalidates: &Invalidates) -> TokenStream {
     let tags = parts("tags", &tags.parts, runtime);
     let result = invalidates.result();
     let hold_off = hold_off.as_ref().map(|hold_off| quote!(.hold_off(#hold_off)));
+    let grace = grace.as_ref().map(|grace| quote!(.grace(#grace)));
     let in_transaction = target.in_transaction();
     let output = &function.output;
     let rejects = rejects.then(|| quote!(.reject_unreachable::<#output>()));
-    let builder = quote!(#start #keys #tags #entries #hold_off #in_transaction #result #rejects);
+    let builder = quote!(#start #keys #tags #entries #hold_off #grace #in_transaction #result #rejects);
     function.wrap(Run::Change, &builder, runtime)
 }
 
@@ -548,6 +549,7 @@ mod tests {
                 entries = [user_entry(&id), self.page_entry(&name)],
                 mode = linearizable,
                 hold_off = "1m 30s",
+                grace = "2s",
                 on_unreachable = reject,
                 cache = &*self.caches[0],
                 in_transaction,

@@ -60,6 +60,10 @@ pub(crate) enum Rule {
     TypeOfEntry,
     /// A lease that another holds is left to it.
     OneLease,
+    /// Fills stay refused for a while after a mutation that says so.
+    Grace,
+    /// They do also when the store could not be told at once.
+    JournaledGrace,
 }
 
 /// How long things may take, and how large they may be.

@@ -42,6 +42,7 @@ pub use crate::invalidation::ending::ResultNames;
 pub use crate::invalidation::ending::Returning;
 pub use crate::invalidation::ending::Unasked;
 use crate::invalidation::guard::Guard;
+pub(crate) use crate::invalidation::guard::tell;
 use crate::invalidation::names::rendered;
 use crate::invalidation::names::sorted_out;
 pub use crate::invalidation::rejecting::Refusable;
@@ -52,6 +53,7 @@ use crate::key::Text;
 use crate::key::Unwritable;
 use crate::metrics::Happened;
 use crate::outcome::Outcome;
+use crate::policy::LONGEST;
 use crate::site::Site;
 use crate::store::StoreError;
 use crate::store::Targets;
@@ -153,6 +155,7 @@ struct Said {
     entries: NamedEntries,
     mode: Mode,
     hold_off: Option<Duration>,
+    grace: Duration,
     in_transaction: bool,
     /// Whether the result may say that nothing changed.
     asks: bool,
@@ -168,6 +171,7 @@ impl Invalidation {
             entries: NamedEntries::default(),
             mode: site.mutation_mode(),
             hold_off: None,
+            grace: Duration::ZERO,
             in_transaction: false,
             asks: false,
         };
@@ -220,7 +224,7 @@ impl Invalidation {
         let (targets, names, unnamed) = self.said.names();
         assert!(!names.are_needed(), "the keys or tags name a result, which only `run` has");
         let targets = targets.into_iter().map(|(cache, targets)| (cache.core().clone(), targets)).collect();
-        let delivery = invalidate_all(self.said.site, targets).await;
+        let delivery = invalidate_all(self.said.site, targets, self.said.grace).await;
         if unnamed { Delivery::Deferred } else { delivery }
     }
 }
@@ -312,6 +316,30 @@ impl<E> Invalidation<E> {
     /// The longest the mutation stays guarded; in [`Mode::After`] it is not. Defaults to what the cache was built with, which defaults to 60 seconds.
     pub fn hold_off(mut self, hold_off: Duration) -> Self {
         self.said.hold_off = Some(hold_off);
+        self
+    }
+
+    /// How long fills of what is invalidated stay refused after the mutation has ended, however it ends, in every mode: what loads then is not stored, and not given to others who do not know it to be
+    /// fresh. So a load that reads a database replica is never served from the store after it, if no replica lags behind for longer. Defaults to zero.
+    ///
+    /// What the store forgets, because it is full or restarts, it does not hold back any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_runtime::{Cache, Site};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// static RENAME: Site = Site::invalidates("shop", "rename").keys(&["user:{id}"]);
+    ///
+    /// let rename = Cache::memory().invalidation(&RENAME).keys(&[&7]).grace(Duration::from_secs(2));
+    /// rename.run(async { "renamed in the primary" }).await;
+    /// # });
+    /// ```
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.said.grace = grace.min(LONGEST);
         self
     }
 
@@ -432,12 +460,14 @@ impl Said {
         rejects: bool,
     ) -> Result<Under, StoreError> {
         if let Some(deferral) = context.deferral.clone() {
-            let how = How { mode: self.mode, hold_off: self.hold_off, asks: self.asks, rejects };
+            let (mode, hold_off, grace) = (self.mode, self.hold_off, self.grace);
+            let how = How { mode, hold_off, grace, asks: self.asks, rejects };
             if let Some(enlisted) = Enlisted::begin(deferral, cache, self.site, targets.clone(), how).await? {
                 return Ok(Under::Transaction(enlisted));
             }
         }
         let guard = Guard::new(cache.core(), self.site);
+        guard.hold_back(self.grace);
         if !rejects {
             guard.add(targets, self.mode, self.hold_off).await;
         } else if let Err(error) = guard.try_add(targets, self.mode, self.hold_off).await {

@@ -1,6 +1,7 @@
 //! Invalidations that could not be delivered yet.
 //!
-//! A mutation whose invalidation the store did not confirm is `Deferred`, never `Applied`. It stays here until a later attempt is confirmed.
+//! A mutation whose invalidation the store did not confirm is `Deferred`, never `Applied`. It stays here until a later attempt is confirmed, and what is left of its grace
+//! by then is delivered with it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +11,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::core::Core;
+use crate::core::Rule;
 use crate::core::lock;
+use crate::invalidation::tell;
 use crate::store::Targets;
 use crate::token::Register;
 
@@ -26,12 +30,20 @@ pub(crate) struct Journal {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// Each with the number of the invalidation that was kept last.
-    registers: BTreeMap<Register, u64>,
+    registers: BTreeMap<Register, Undelivered>,
     invalidations: u64,
     /// How many were taken off since the delivering began.
     delivered: usize,
     delivering: bool,
+}
+
+/// What is still to be said of one key or tag.
+#[derive(Clone, Copy, Debug)]
+struct Undelivered {
+    /// The number of the invalidation that was kept last.
+    number: u64,
+    /// Until when its fills are to be refused.
+    grace: Moment,
 }
 
 /// How many keys and tags are kept at most. What does not fit is lost to the journal and stale until its time-to-live, which an event says.
@@ -65,8 +77,8 @@ impl Journal {
         self.deliveries.load(Ordering::SeqCst)
     }
 
-    /// Keeps `targets`, and says whether somebody has to start delivering.
-    fn keep(&self, targets: &Targets) -> bool {
+    /// Keeps `targets`, whose fills are to be refused until `grace`, and says whether somebody has to start delivering.
+    fn keep(&self, targets: &Targets, grace: Moment) -> bool {
         let mut kept = lock(&self.kept);
         self.busy.store(true, Ordering::Release);
         for register in registers(targets) {
@@ -78,13 +90,14 @@ impl Journal {
             }
             kept.invalidations += 1;
             let number = kept.invalidations;
-            kept.registers.insert(register, number);
+            let known = kept.registers.get(&register).map_or(grace, |known| known.grace.max(grace));
+            kept.registers.insert(register, Undelivered { number, grace: known });
         }
         !std::mem::replace(&mut kept.delivering, true)
     }
 
     /// The next few, and the number of the last invalidation they can speak for; `None` ends the delivering.
-    fn next(&self) -> Option<(Targets, u64)> {
+    fn next(&self, now: Moment) -> Option<Next> {
         let mut kept = lock(&self.kept);
         if kept.registers.is_empty() {
             kept.delivering = false;
@@ -94,14 +107,18 @@ impl Journal {
             tracing::info!(delivered, "all deferred invalidations were delivered");
             return None;
         }
-        let mut targets = Targets::default();
-        for register in kept.registers.keys().take(Targets::BATCH) {
+        // Those with grace and those without are told otherwise.
+        let with_grace = kept.registers.values().next().is_some_and(|first| first.grace > now);
+        let mut next = Next { targets: Targets::default(), grace: Duration::ZERO, last: kept.invalidations };
+        let alike = kept.registers.iter().filter(|(_, known)| (known.grace > now) == with_grace);
+        for (register, known) in alike.take(Targets::BATCH) {
+            next.grace = next.grace.max(known.grace.since(now));
             match register {
-                Register::Key(key) => targets.keys.push(key.clone()),
-                Register::Tag(tag) => targets.tags.push(tag.clone()),
+                Register::Key(key) => next.targets.keys.push(key.clone()),
+                Register::Tag(tag) => next.targets.tags.push(tag.clone()),
             }
         }
-        Some((targets, kept.invalidations))
+        Some(next)
     }
 
     /// Takes off what was delivered, but for what was invalidated once more meanwhile.
@@ -110,7 +127,7 @@ impl Journal {
         // Before anything is gone, so that who finds it gone also finds this changed.
         self.deliveries.fetch_add(1, Ordering::SeqCst);
         for register in registers(targets) {
-            if kept.registers.get(&register).is_some_and(|number| *number <= last) {
+            if kept.registers.get(&register).is_some_and(|known| known.number <= last) {
                 kept.registers.remove(&register);
                 kept.delivered += 1;
             }
@@ -118,9 +135,18 @@ impl Journal {
     }
 }
 
-/// Keeps `targets` and tries again, beside the caller, until they are delivered or the cache is gone.
-pub(crate) fn defer(core: &Arc<Core>, targets: &Targets) {
-    let starts = core.journal.keep(targets);
+/// What is delivered in one attempt.
+struct Next {
+    targets: Targets,
+    /// How long fills of it stay refused from now on.
+    grace: Duration,
+    last: u64,
+}
+
+/// Keeps `targets` and tries again, beside the caller, until they are delivered or the cache is gone. Their fills stay refused for `grace` from now on.
+pub(crate) fn defer(core: &Arc<Core>, targets: &Targets, grace: Duration) {
+    let grace = if core.breaks(Rule::JournaledGrace) { Duration::ZERO } else { grace };
+    let starts = core.journal.keep(targets, core.clock.now().after(grace));
     core.metrics.pending(core.journal.len());
     if starts {
         let weak = Arc::downgrade(core);
@@ -130,10 +156,10 @@ pub(crate) fn defer(core: &Arc<Core>, targets: &Targets) {
             loop {
                 host.sleep(pause).await;
                 let Some(core) = weak.upgrade() else { return };
-                let Some((targets, last)) = core.journal.next() else { return };
-                match core.store.revoke(targets.clone(), None).await {
+                let Some(next) = core.journal.next(core.clock.now()) else { return };
+                match tell(&core, &next.targets, None, next.grace).await {
                     Ok(()) => {
-                        core.journal.strike(&targets, last);
+                        core.journal.strike(&next.targets, next.last);
                         core.metrics.pending(core.journal.len());
                         pause = Duration::ZERO;
                     }

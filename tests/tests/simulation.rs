@@ -49,9 +49,12 @@ impl Totals {
 
 /// Whether any of the first seeds finds a violation.
 fn is_found(mutant: Mutant, in_process: bool) {
-    let plan = Plan { mutant: Some(mutant), in_process, ..Plan::default() };
+    is_found_in(Plan { mutant: Some(mutant), in_process, ..Plan::default() });
+}
+
+fn is_found_in(plan: Plan) {
     let found = (0..2000).find(|&seed| !run(seed, plan).violations.is_empty());
-    assert!(found.is_some(), "{mutant:?} breaks the protocol, and nothing notices");
+    assert!(found.is_some(), "{:?} breaks the protocol, and nothing notices", plan.mutant);
 }
 
 #[test]
@@ -79,6 +82,12 @@ fn reads_are_linearizable_with_mutations_that_say_so() {
 }
 
 #[test]
+fn what_a_lagging_replica_said_is_never_served_after_the_grace() {
+    holds(Plan { replica: true, ..Plan::default() }, 3000);
+    holds(Plan { replica: true, in_process: true, ..Plan::default() }, 3000);
+}
+
+#[test]
 fn one_load_per_key_in_the_fleet() {
     holds(Plan { read_only: true, peaceful: true, ..Plan::default() }, 1000);
     holds(Plan { read_only: true, peaceful: true, in_process: true, ..Plan::default() }, 1000);
@@ -96,6 +105,15 @@ fn a_seed_replays() {
         assert_eq!(history(seed), history(seed));
     }
     assert_ne!(history(1), history(2));
+}
+
+#[test]
+fn control_grace() {
+    let replica = Plan { replica: true, ..Plan::default() };
+    is_found_in(Plan { mutant: Some(Mutant::GraceForgotten), ..replica });
+    is_found_in(Plan { mutant: Some(Mutant::GraceForgotten), in_process: true, ..replica });
+    is_found_in(Plan { mutant: Some(Mutant::GraceForgottenByTheJournal), ..replica });
+    is_found_in(Plan { mutant: Some(Mutant::GraceEndedByAnother), ..replica });
 }
 
 macro_rules! controls {

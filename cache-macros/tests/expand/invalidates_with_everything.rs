@@ -16,6 +16,7 @@ async fn rename(&mut self, id: u64, name: String) -> io::Result<()> {
         .tags(&[&self.tenant])
         .entries(&[&user_entry(&id), &self.page_entry(&name)])
         .hold_off(::core::time::Duration::from_secs(90))
+        .grace(::core::time::Duration::from_secs(2))
         .in_transaction()
         .reject_unreachable::<io::Result<()>>();
     let change = async move {

@@ -14,7 +14,7 @@ use crate::invalidation::Mode;
 use crate::invalidation::ResultNames;
 use crate::invalidation::ending::Verdict;
 use crate::invalidation::guard::Guard;
-use crate::invalidation::guard::clear_twice;
+use crate::invalidation::guard::clear_late;
 use crate::invalidation::report;
 use crate::site::Site;
 use crate::store::StoreError;
@@ -154,6 +154,7 @@ pub(super) struct Enlisted {
     core: Arc<Core>,
     site: &'static Site,
     targets: Arc<Targets>,
+    grace: Duration,
     /// The transaction's guard, if the mutation may yet say that nothing changed.
     doubtful: Option<Arc<Guard>>,
 }
@@ -169,6 +170,7 @@ impl Enlisted {
     ) -> Result<Option<Self>, StoreError> {
         let core = cache.core().clone();
         let Some(guard) = deferral.guard(&core, site) else { return Ok(None) };
+        guard.hold_back(how.grace);
         let targets = Arc::new(targets);
         let doubtful = how.asks.then(|| guard.clone());
         match &doubtful {
@@ -176,7 +178,7 @@ impl Enlisted {
             None if how.rejects => guard.try_add(Targets::clone(&targets), how.mode, how.hold_off).await?,
             None => guard.add(Targets::clone(&targets), how.mode, how.hold_off).await,
         }
-        Ok(Some(Self { deferral, core, site, targets, doubtful }))
+        Ok(Some(Self { deferral, core, site, targets, grace: how.grace, doubtful }))
     }
 
     /// Hands `more` to the transaction too. Dropping it sees to one that has ended too early.
@@ -206,7 +208,7 @@ impl Drop for Enlisted {
     fn drop(&mut self) {
         if self.deferral.has_ended() && !self.targets.is_empty() {
             let targets = Targets::clone(&self.targets);
-            self.core.finish(Box::pin(clear_twice(self.core.clone(), self.site, targets)));
+            self.core.finish(Box::pin(clear_late(self.core.clone(), self.site, targets, self.grace)));
         }
     }
 }
@@ -216,6 +218,7 @@ impl Drop for Enlisted {
 pub(super) struct How {
     pub(super) mode: Mode,
     pub(super) hold_off: Option<Duration>,
+    pub(super) grace: Duration,
     /// Whether its result may say that nothing changed.
     pub(super) asks: bool,
     /// Whether it must not run while the store cannot be told.

@@ -35,8 +35,10 @@ impl Deferral {
         site: &'static Site,
         targets: Targets,
         how: (Mode, Option<Duration>),
+        grace: Duration,
     ) -> bool {
         let Some(guard) = self.guard(core, site) else { return false };
+        guard.hold_back(grace);
         guard.add(targets, how.0, how.1).await;
         true
     }
@@ -83,26 +85,32 @@ impl Deferral {
 
 /// Invalidates `targets`: at the end of the transaction that this task is inside of, or at once.
 pub(crate) async fn invalidate(core: &Arc<Core>, site: &'static Site, targets: Targets) -> Delivery {
-    invalidate_all(site, vec![(core.clone(), targets)]).await
+    invalidate_all(site, vec![(core.clone(), targets)], Duration::ZERO).await
 }
 
 /// The same in several caches, as one mutation.
-pub(super) async fn invalidate_all(site: &'static Site, all: Vec<(Arc<Core>, Targets)>) -> Delivery {
+pub(super) async fn invalidate_all(site: &'static Site, all: Vec<(Arc<Core>, Targets)>, grace: Duration) -> Delivery {
     let context = Context::current();
     let watch = Mutating::call(site, &context, Mode::After, all.iter().map(|(_, targets)| targets));
     let mut told = Told::Applied;
     for (core, targets) in all {
-        told = told.worse(invalidate_one(&core, site, targets, &context).await);
+        told = told.worse(invalidate_one(&core, site, targets, grace, &context).await);
     }
     watch.end(told);
     if told == Told::Applied { Delivery::Applied } else { Delivery::Deferred }
 }
 
-async fn invalidate_one(core: &Arc<Core>, site: &'static Site, targets: Targets, context: &Context) -> Told {
+async fn invalidate_one(
+    core: &Arc<Core>,
+    site: &'static Site,
+    targets: Targets,
+    grace: Duration,
+    context: &Context,
+) -> Told {
     if let Some(deferral) = &context.deferral
-        && deferral.enlist(core, site, targets.clone(), (Mode::Guarded, None)).await
+        && deferral.enlist(core, site, targets.clone(), (Mode::Guarded, None), grace).await
     {
         return Told::AtTheEnd;
     }
-    deliver(core, site, targets, None).await.into()
+    deliver(core, site, targets, None, grace).await.into()
 }

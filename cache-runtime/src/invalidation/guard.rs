@@ -1,4 +1,7 @@
 //! What a mutation holds while it runs, and how the store is told of its end.
+//!
+//! Grace is a strict mark in the place of nothing: it invalidates as it is placed, and nothing is stored while it stands. Its id is its own, so no end of a mutation takes it off, neither that of
+//! another nor a late command of this one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Moment;
 use crate::core::Core;
+use crate::core::Rule;
 use crate::core::lock;
 use crate::invalidation::Delivery;
 use crate::invalidation::Mode;
@@ -44,6 +48,8 @@ struct Held {
     doubtful: Vec<Arc<Targets>>,
     strict: bool,
     until: Option<Moment>,
+    /// How long fills stay refused after the end: the longest that one of the mutations has asked for.
+    grace: Duration,
 }
 
 impl Held {
@@ -98,6 +104,12 @@ impl Guard {
         mark_all(&self.core, &targets, mark).await
     }
 
+    /// Lets fills stay refused for so long after the end.
+    pub(super) fn hold_back(&self, grace: Duration) {
+        let mut held = lock(&self.held);
+        held.grace = held.grace.max(grace);
+    }
+
     /// Takes `targets` to be invalidated afterwards.
     pub(super) fn add_unmarked(&self, targets: Targets) {
         extend(&mut lock(&self.held).unmarked, targets);
@@ -142,11 +154,11 @@ impl Guard {
     /// Invalidates everything and takes the marks off.
     pub(crate) async fn clear(&self) -> Delivery {
         lock(&self.renewals).take();
-        let (targets, outlived) = {
+        let (targets, outlived, grace) = {
             let held = lock(&self.held);
             let mut targets = held.marked.clone();
             extend(&mut targets, held.unmarked());
-            (targets, held.until.is_some_and(|until| until < self.core.clock.now()))
+            (targets, held.until.is_some_and(|until| until < self.core.clock.now()), held.grace)
         };
         if outlived {
             tracing::warn!(
@@ -154,7 +166,7 @@ impl Guard {
                 "a mutation ran longer than its hold-off, unguarded at the end"
             );
         }
-        let delivery = deliver(&self.core, self.site, targets, Some(self.id)).await;
+        let delivery = deliver(&self.core, self.site, targets, Some(self.id), grace).await;
         self.cleared.store(true, Ordering::Release);
         delivery
     }
@@ -175,18 +187,20 @@ impl Drop for Guard {
         }
         let held = std::mem::take(&mut *lock(&self.held));
         let unmarked = held.unmarked();
-        let (core, site, id) = (self.core.clone(), self.site, self.id);
+        let (core, site, id, grace) = (self.core.clone(), self.site, self.id, held.grace);
         if !held.marked.is_empty() {
-            let mark = Mark { id, life: core.settings.guard, strict: held.strict, renew: false };
+            let late = late_grace(&core, grace);
+            let life = late.unwrap_or(core.settings.guard);
+            let mark = Mark { id, life, strict: held.strict || late.is_some(), renew: false };
             let core = core.clone();
             self.core.finish(Box::pin(async move {
                 if mark_all(&core, &held.marked, mark).await.is_err() {
-                    let _ = deliver(&core, site, held.marked, None).await;
+                    let _ = deliver(&core, site, held.marked, None, late.unwrap_or_default()).await;
                 }
             }));
         }
         if !unmarked.is_empty() {
-            self.core.finish(Box::pin(clear_twice(core, site, unmarked)));
+            self.core.finish(Box::pin(clear_late(core, site, unmarked, grace)));
         }
     }
 }
@@ -197,13 +211,22 @@ impl fmt::Debug for Guard {
     }
 }
 
-/// Clears now, and once more when a body dropped just now has had time to commit.
-pub(super) async fn clear_twice(core: Arc<Core>, site: &'static Site, targets: Targets) {
-    let _ = deliver(&core, site, targets.clone(), None).await;
+/// How long fills stay refused when a body was dropped just now, which has some time to commit, and its grace after that.
+fn late_grace(core: &Core, grace: Duration) -> Option<Duration> {
+    (!grace.is_zero()).then(|| core.settings.guard.saturating_add(grace))
+}
+
+/// Clears now, and once more when a body dropped just now has had time to commit. With grace, once is enough: it stands for all of that.
+pub(super) async fn clear_late(core: Arc<Core>, site: &'static Site, targets: Targets, grace: Duration) {
+    if let Some(grace) = late_grace(&core, grace) {
+        let _ = deliver(&core, site, targets, None, grace).await;
+        return;
+    }
+    let _ = deliver(&core, site, targets.clone(), None, grace).await;
     let (host, again) = (core.host.clone(), core.settings.guard);
     host.spawn(Box::pin(async move {
         core.host.sleep(again).await;
-        let _ = deliver(&core, site, targets, None).await;
+        let _ = deliver(&core, site, targets, None, grace).await;
     }));
 }
 
@@ -213,13 +236,14 @@ pub(crate) async fn deliver(
     site: &'static Site,
     targets: Targets,
     ended: Option<MarkId>,
+    grace: Duration,
 ) -> Delivery {
     if targets.is_empty() {
         return Delivery::Applied;
     }
     // If the caller goes before the store has answered, the journal has it already.
-    let journaled = Journaled { core, targets: &targets, confirmed: false };
-    let result = revoke_all(core, &targets, ended).await;
+    let journaled = Journaled { core, targets: &targets, grace, confirmed: false };
+    let result = tell(core, &targets, ended, grace).await;
     journaled.end(result.is_ok());
     let tally = core.metrics.of(site);
     match result {
@@ -234,6 +258,27 @@ pub(crate) async fn deliver(
             Delivery::Deferred
         }
     }
+}
+
+/// Invalidates, takes `ended` off the marks, and holds fills back for `grace` from now on.
+pub(crate) async fn tell(
+    core: &Core,
+    targets: &Targets,
+    ended: Option<MarkId>,
+    grace: Duration,
+) -> Result<(), StoreError> {
+    if grace.is_zero() || core.breaks(Rule::Grace) {
+        return revoke_all(core, targets, ended).await;
+    }
+    // Clocks count whole milliseconds, and cut off.
+    let life = grace.saturating_add(Duration::from_millis(1));
+    let mark = Mark { id: MarkId(core.host.random()), life, strict: true, renew: false };
+    if ended.is_none() {
+        return mark_all(core, targets, mark).await;
+    }
+    // In whichever order: between the two is a moment that both of them invalidate.
+    let (marked, revoked) = tokio::join!(mark_all(core, targets, mark), revoke_all(core, targets, ended));
+    marked.and(revoked)
 }
 
 /// Marks in batches, each with the store's whole deadline.
@@ -256,6 +301,7 @@ async fn revoke_all(core: &Core, targets: &Targets, ended: Option<MarkId>) -> Re
 struct Journaled<'a> {
     core: &'a Arc<Core>,
     targets: &'a Targets,
+    grace: Duration,
     confirmed: bool,
 }
 
@@ -268,7 +314,7 @@ impl Journaled<'_> {
 impl Drop for Journaled<'_> {
     fn drop(&mut self) {
         if !self.confirmed {
-            journal::defer(self.core, self.targets);
+            journal::defer(self.core, self.targets, self.grace);
         }
     }
 }

@@ -26,9 +26,11 @@ use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
 use crate::store::model::Broken;
+use crate::store::model::Held;
 use crate::store::model::Model;
 use crate::store::model::Slot;
 use crate::store::model::Step;
+use crate::store::model::Value;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -49,6 +51,8 @@ pub(crate) struct Faulty {
     world: World,
     model: Arc<Mutex<Model>>,
     faults: Faults,
+    /// Whether marks are never evicted.
+    pub(crate) keeps_marks: bool,
     /// Nothing goes wrong any more.
     calm: Arc<AtomicBool>,
 }
@@ -62,7 +66,13 @@ impl Faulty {
         let source = world.clone();
         let mut model = Model::new(move || source.random());
         model.broken = broken;
-        Self { world: world.clone(), model: Arc::new(Mutex::new(model)), faults, calm: Arc::default() }
+        Self {
+            world: world.clone(),
+            model: Arc::new(Mutex::new(model)),
+            faults,
+            keeps_marks: false,
+            calm: Arc::default(),
+        }
     }
 
     /// Nothing goes wrong from here on.
@@ -73,7 +83,9 @@ impl Faulty {
     /// Loses one thing that the store holds, whatever it is, and says what.
     pub(crate) fn evict(&self) -> Option<Slot> {
         let mut model = lock(&self.model);
-        let slots = model.slots.keys().cloned().collect::<Vec<_>>();
+        let evicted = |held: &Held| !(self.keeps_marks && matches!(held.value, Value::Marks(_)));
+        let slots =
+            model.slots.iter().filter(|(_, held)| evicted(held)).map(|(slot, _)| slot.clone()).collect::<Vec<_>>();
         let slot = slots.get(self.world.below(slots.len() as u64) as usize)?.clone();
         model.evict(&slot);
         Some(slot)

@@ -25,6 +25,8 @@ pub struct Plan {
     pub read_only: bool,
     /// The store is away all the time.
     pub away: bool,
+    /// Loads read a replica of the database that lags behind, and mutations hold fills back for longer than that.
+    pub replica: bool,
     /// The rule that is broken.
     pub mutant: Option<Mutant>,
 }
@@ -45,6 +47,9 @@ pub enum Mutant {
     LeaseRevivedByARepeatedRequest,
     EntryOfAnotherTypeServed,
     LeaseOfOthersTaken,
+    GraceForgotten,
+    GraceForgottenByTheJournal,
+    GraceEndedByAnother,
 }
 
 /// What came of a run.
@@ -98,6 +103,8 @@ fn rule(mutant: Mutant) -> Option<Rule> {
         Mutant::InnerDependenciesIgnored => Some(Rule::InnerDependencies),
         Mutant::EntryOfAnotherTypeServed => Some(Rule::TypeOfEntry),
         Mutant::LeaseOfOthersTaken => Some(Rule::OneLease),
+        Mutant::GraceForgotten => Some(Rule::Grace),
+        Mutant::GraceForgottenByTheJournal => Some(Rule::JournaledGrace),
         _ => None,
     }
 }
@@ -109,5 +116,6 @@ pub(super) fn broken(mutant: Option<Mutant>) -> Broken {
         counter_tokens: mutant == Some(Mutant::CounterTokens),
         repeating_mark_token: mutant == Some(Mutant::PendingTokenRepeats),
         unsalted_lease: mutant == Some(Mutant::LeaseRevivedByARepeatedRequest),
+        marks_ended_by_anyone: mutant == Some(Mutant::GraceEndedByAnother),
     }
 }

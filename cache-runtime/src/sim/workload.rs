@@ -44,6 +44,9 @@ static WRITE_BROAD: Site = Site::invalidates("sim", "write_broad").keys(&["row:{
 const ROWS: u64 = 3;
 const TTL: Duration = Duration::from_secs(2);
 const JITTER: f64 = 0.1;
+/// How far behind a replica is at most, in milliseconds.
+const LAG: u64 = 400;
+const GRACE: Duration = Duration::from_millis(LAG);
 
 /// Runs the simulation of `seed`.
 pub fn run(seed: u64, plan: Plan) -> Outcome {
@@ -78,6 +81,8 @@ struct Stage {
     /// Few readers of one key, slow loads, many repeats and little loss: what seldom meets otherwise meets often.
     narrow: bool,
     rows: Vec<AtomicU64>,
+    /// The same as loads read them.
+    replica: Vec<AtomicU64>,
     remote: Option<Faulty>,
     local: Option<Arc<Local>>,
     processes: Vec<Cache>,
@@ -96,7 +101,8 @@ impl Stage {
             Faults { lost_request: 100, ..Faults::default() }
         } else {
             Faults {
-                lost_request: severity,
+                // Grace that the journal delivers is seldom, because two operations have to be lost.
+                lost_request: if plan.replica && !plan.peaceful { 10 * severity } else { severity },
                 lost_reply: severity,
                 repeated: if narrow { 60 } else { 3 * severity },
                 late: 2 * severity,
@@ -107,6 +113,7 @@ impl Stage {
             plan,
             narrow,
             rows: (0..ROWS).map(|_| AtomicU64::new(0)).collect(),
+            replica: (0..ROWS).map(|_| AtomicU64::new(0)).collect(),
             remote: None,
             local: None,
             processes: Vec::new(),
@@ -123,7 +130,8 @@ impl Stage {
             stage.processes.push(Cache::from_core(core));
             stage.local = Some(local);
         } else {
-            let store = Faulty::new(world, faults, broken(plan.mutant));
+            let mut store = Faulty::new(world, faults, broken(plan.mutant));
+            store.keeps_marks = plan.replica;
             for _ in 0..2 {
                 stage.processes.push(Cache::from_core(core(world, Arc::new(store.clone()), plan.mutant)));
             }
@@ -166,7 +174,9 @@ impl Stage {
     }
 
     async fn be_reader(self: Arc<Self>, number: u64) {
-        for _ in 0..3 + self.world.below(6) {
+        // A replica is behind for longer than most readers would read.
+        let least = if self.plan.replica { 12 } else { 3 };
+        for _ in 0..least + self.world.below(6) {
             self.world.sleep(self.world.moment_up_to(120)).await;
             let process = self.process();
             let reading = self.clone().read(process, format!("reader {number}"));
@@ -186,9 +196,9 @@ impl Stage {
     /// Evicts and restarts for as long as anybody acts.
     async fn be_nemesis(self: Arc<Self>) {
         while !self.calm.load(Ordering::SeqCst) {
-            self.world.sleep(self.world.moment_up_to(if self.narrow { 1000 } else { 60 })).await;
+            self.world.sleep(self.world.moment_up_to(if self.narrow || self.plan.replica { 1000 } else { 60 })).await;
             if let Some(store) = &self.remote {
-                if self.world.happens(2) && self.plan.mutant.is_none() {
+                if self.world.happens(2) && self.plan.mutant.is_none() && !self.plan.replica {
                     store.restart_empty();
                     self.history.note("the store restarts empty");
                 } else if let Some(slot) = store.evict() {
@@ -204,6 +214,8 @@ impl Stage {
     fn evict_locally(&self, local: &Local) {
         let row = self.world.below(ROWS);
         match self.world.below(4) {
+            // A tag goes with the marks on it.
+            1 | 2 if self.plan.replica => {}
             0 => local.evict(&name(&format!("row:{row}"))),
             1 => local.evict_register(&Register::Tag(name("rows"))),
             2 => local.evict_register(&Register::Tag(name(&format!("row:{row}")))),
@@ -257,7 +269,8 @@ impl Stage {
             let from = self.history.tick();
             let began = self.world.clock.wall();
             self.world.sleep(self.world.moment_up_to(15)).await;
-            let number = self.rows[row as usize].load(Ordering::SeqCst);
+            let rows = if self.plan.replica { &self.replica } else { &self.rows };
+            let number = rows[row as usize].load(Ordering::SeqCst);
             // Some are slow enough that a mutation, and a command delivered again after it, come in between.
             let longest = if self.world.happens(if self.narrow { 50 } else { 5 }) { 300 } else { 40 };
             self.world.sleep(self.world.moment_up_to(longest)).await;
@@ -309,14 +322,34 @@ impl Stage {
         let forgets = self.plan.mutant == Some(Mutant::NoInvalidationOnError) && self.world.happens(50);
         let number = match forgets {
             true => self.clone().write(row).await,
-            false => invalidation.mode(mode).run(self.clone().write(row)).await,
+            false => invalidation.mode(mode).grace(self.grace()).run(self.clone().write(row)).await,
         };
+        self.mutations.fetch_add(1, Ordering::SeqCst);
         if process.core().journal.holds(&registers) {
             self.history.note(format!("{who} could not say that commit {number} of row {row} happened"));
+            let stage = self.clone();
+            self.world.spawn(Box::pin(async move {
+                while process.core().journal.holds(&registers) {
+                    stage.world.sleep(Duration::from_millis(10)).await;
+                }
+                stage.is_in_force(row, number).await;
+            }));
+        } else if self.plan.replica {
+            let stage = self.clone();
+            self.world.spawn(Box::pin(async move { stage.is_in_force(row, number).await }));
         } else {
             self.history.invalidated(row, number);
         }
-        self.mutations.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Its invalidation is confirmed, and holds once its grace is over.
+    async fn is_in_force(&self, row: Row, number: u64) {
+        self.world.sleep(self.grace()).await;
+        self.history.invalidated(row, number);
+    }
+
+    fn grace(&self) -> Duration {
+        if self.plan.replica { GRACE } else { Duration::ZERO }
     }
 
     fn invalidation(&self, process: &Cache, row: Row) -> Invalidation {
@@ -332,8 +365,16 @@ impl Stage {
         let from = self.history.tick();
         let number = self.rows[row as usize].fetch_add(1, Ordering::SeqCst) + 1;
         self.history.commit(from, row, number);
+        if self.plan.replica {
+            self.world.spawn(Box::pin(self.clone().replicate(row, number)));
+        }
         self.world.sleep(self.world.moment_up_to(40)).await;
         number
+    }
+
+    async fn replicate(self: Arc<Self>, row: Row, number: u64) {
+        self.world.sleep(self.world.moment_up_to(LAG)).await;
+        self.replica[row as usize].fetch_max(number, Ordering::SeqCst);
     }
 
     /// Nothing goes wrong any more: within a few seconds every read is of today, without any time-to-live.
@@ -349,7 +390,10 @@ impl Stage {
             }
             self.world.sleep(Duration::from_millis(100)).await;
         }
-        let rest = if self.plan.mutant.is_some() {
+        let rest = if self.plan.replica {
+            // Shorter than the time-to-live, which would mend it.
+            2 * GRACE
+        } else if self.plan.mutant.is_some() {
             Duration::ZERO
         } else {
             Settings::default().guard + Duration::from_secs(1)

@@ -159,6 +159,9 @@ impl Model {
     pub(crate) fn apply(&mut self, now: u64, step: &Step) {
         let mut standing = self.standing(now, &step.slot);
         standing.retain(|mark| mark.id.is_none() || mark.id != step.ended);
+        if self.broken.marks_ended_by_anyone {
+            standing.clear();
+        }
         if !standing.is_empty() {
             self.put_marks(now, step.slot.clone(), standing);
         } else if self.broken.counter_tokens && matches!(step.slot, Slot::Tag(_) | Slot::KeyToken(_)) {

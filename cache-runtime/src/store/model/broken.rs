@@ -16,6 +16,8 @@ pub(crate) struct Broken {
     pub(crate) repeating_mark_token: bool,
     /// The store adds nothing of its own to a lease, so a request that is delivered again is given the same one.
     pub(crate) unsalted_lease: bool,
+    /// The end of any mutation takes off the marks of all.
+    pub(crate) marks_ended_by_anyone: bool,
 }
 
 /// A token that returns when the same ones run again, for [`Broken::repeating_mark_token`].

@@ -9,7 +9,8 @@
 //!
 //! - `world`: versions, tokens, and what must be in force when somebody reads;
 //! - `system`: readers, mutators and faults that take turns, and the comparison of what each reader is given with what was in force when it came;
-//! - `check`: a law holds in all states, in some of which the cache serves somebody and in none of which a reader waits for ever; or it breaks, and here is how;
+//! - `check`: a law holds in all states, in some of which the cache serves somebody and in none of which a reader waits for ever; or it
+//!   breaks, and here is how;
 //! - every other file: one idea of the protocol, its rules, and what becomes of it without them.
 //!
 //! Some of the ideas are not in the runtime, or not yet. Their models say what will have to hold there, or why it was done differently.

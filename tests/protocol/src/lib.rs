@@ -25,9 +25,10 @@
 //! was found broken, and how many steps led there. `PROTOCOL_READERS` and `PROTOCOL_FAULTS` add so many of each to every model. Each reader
 //! makes about ten times as many states.
 //!
-//! The counts are small because a state stands for many. Tokens are renamed in the order in which they are found, which is all that counts of
-//! them. Readers that are alike are sorted. A reader comes with its first step: had it come earlier, it could demand no more. And who knows
-//! something that it will not use again forgets it. Without these three, the same models have five to fifteen times as many states.
+//! The counts are small because a state stands for many. Tokens are renamed in the order in which they are found, which is all that counts
+//! of them. Readers that are alike are sorted. A reader comes with its first step: had it come earlier, it could demand no more. And who knows
+//! something that it will not use again forgets it. Where coming is a step of its own and nothing is forgotten, the same models have three to
+//! sixteen times as many.
 
 #[cfg(test)]
 mod check;

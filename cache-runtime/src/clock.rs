@@ -50,7 +50,7 @@ enum Kind {
 }
 
 /// Milliseconds on the clock of one cache. Never goes back while the cache lives.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct Moment(pub(crate) u64);
 
 impl Moment {

@@ -9,8 +9,10 @@ use std::time::Duration;
 use quick_cache::sync::Cache as Hints;
 use tokio::sync::oneshot;
 
+use crate::breaker;
 use crate::clock::Clock;
 use crate::codec::Value;
+use crate::debt::Debt;
 use crate::envelope::Packing;
 use crate::flight::Flights;
 use crate::host::Host;
@@ -73,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) op_timeout: Duration,
     /// The most a first connection takes.
     pub(crate) connect_timeout: Duration,
+    /// When a store that does not answer is not asked any more, and for how long.
+    pub(crate) breaker: breaker::Limits,
     /// How long a lease lives without being renewed.
     pub(crate) lease: Duration,
     /// How long a lease is renewed at most.
@@ -106,6 +110,7 @@ impl Default for Settings {
         Self {
             op_timeout: Duration::from_millis(100),
             connect_timeout: Duration::from_secs(1),
+            breaker: breaker::Limits::default(),
             lease: Duration::from_secs(3),
             max_load: Duration::from_secs(30),
             max_wait: Duration::from_secs(10),
@@ -148,6 +153,13 @@ impl Core {
             #[cfg(feature = "sim")]
             broken: None,
         }
+    }
+
+    /// Writes what it owes its store into `debt`, which somebody between it and the store looks at.
+    #[cfg(any(feature = "redis", feature = "test-util", feature = "sim"))]
+    pub(crate) fn owing(mut self, debt: Debt) -> Self {
+        self.journal = Journal::new(debt);
+        self
     }
 
     /// What tells this cache from others.

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use crate::clock::Moment;
 use crate::core::Core;
 use crate::core::Rule;
 use crate::core::lock;
+use crate::debt::Debt;
 use crate::invalidation::tell;
 use crate::store::Targets;
 use crate::token::Register;
@@ -23,7 +23,8 @@ use crate::token::Register;
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     kept: Mutex<Kept>,
-    busy: AtomicBool,
+    /// Whether there is anything.
+    debt: Debt,
     /// How often something was taken off.
     deliveries: AtomicU64,
 }
@@ -52,6 +53,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Journal {
+    /// One whose contents are the `debt` of this process.
+    pub(crate) fn new(debt: Debt) -> Self {
+        Self { debt, ..Self::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         lock(&self.kept).registers.len()
     }
@@ -59,7 +65,7 @@ impl Journal {
     /// Whether anything is still to be delivered.
     #[inline]
     pub(crate) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
+        self.debt.is_owed()
     }
 
     /// Whether one of these is still to be delivered, so that this process must not use its entries.
@@ -80,7 +86,7 @@ impl Journal {
     /// Keeps `targets`, whose fills are to be refused until `grace`, and says whether somebody has to start delivering.
     fn keep(&self, targets: &Targets, grace: Moment) -> bool {
         let mut kept = lock(&self.kept);
-        self.busy.store(true, Ordering::Release);
+        self.debt.set(true);
         for register in registers(targets) {
             if kept.registers.len() >= MOST {
                 tracing::error!(
@@ -101,7 +107,7 @@ impl Journal {
         let mut kept = lock(&self.kept);
         if kept.registers.is_empty() {
             kept.delivering = false;
-            self.busy.store(false, Ordering::Release);
+            self.debt.set(false);
             let delivered = std::mem::take(&mut kept.delivered);
             drop(kept);
             tracing::info!(delivered, "all deferred invalidations were delivered");
@@ -150,11 +156,16 @@ pub(crate) fn defer(core: &Arc<Core>, targets: &Targets, grace: Duration) {
     core.metrics.pending(core.journal.len());
     if starts {
         let weak = Arc::downgrade(core);
-        let host = core.host.clone();
+        let (host, debt) = (core.host.clone(), core.journal.debt.clone());
         core.host.spawn(Box::pin(async move {
             let mut pause = FIRST_PAUSE;
             loop {
-                host.sleep(pause).await;
+                // Sooner, if somebody has reason to think that the store is back.
+                tokio::select! {
+                    biased;
+                    () = debt.called() => {}
+                    () = host.sleep(pause) => {}
+                }
                 let Some(core) = weak.upgrade() else { return };
                 let Some(next) = core.journal.next(core.clock.now()) else { return };
                 match tell(&core, &next.targets, None, next.grace).await {

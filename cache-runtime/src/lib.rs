@@ -34,12 +34,22 @@
 extern crate self as cache_runtime;
 
 mod around;
+#[cfg_attr(
+    not(any(feature = "redis", feature = "test-util", feature = "sim")),
+    allow(dead_code, reason = "a store in process is always there")
+)]
+mod breaker;
 mod cache;
 mod catalog;
 mod clock;
 mod codec;
 mod context;
 mod core;
+#[cfg_attr(
+    not(any(feature = "redis", feature = "test-util", feature = "sim")),
+    allow(dead_code, reason = "a store in process is always there")
+)]
+mod debt;
 mod entry;
 mod envelope;
 mod error;

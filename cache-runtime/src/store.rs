@@ -17,6 +17,8 @@
 //! `conformance` holds the same as tests, which every store runs.
 
 pub(crate) mod off;
+#[cfg(any(feature = "redis", feature = "test-util", feature = "sim"))]
+pub(crate) mod shielded;
 
 use std::fmt;
 use std::pin::Pin;
@@ -234,9 +236,21 @@ pub(crate) struct Mark {
 /// Why a store gave no answer. On the read path it means a miss.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StoreError {
-    /// It did not answer, or not in time; the command may have run.
+    /// It did not answer; the command may have run.
     #[error("the store is away: {0}")]
     Away(String),
+    /// It did not answer in time; the command may have run.
+    #[error("the store did not answer in time")]
+    Late,
+    /// There is no connection to it. The command was not sent.
+    #[error("the store is away: {0}")]
+    Gone(String),
+    /// It was not asked, because it does not answer these days.
+    #[error("the store is not asked for a while, because it does not answer")]
+    Shed,
+    /// It answered that it cannot do now what a store is there for: it is loading, a replica, or wants a password.
+    #[error("the store cannot be used: {0}")]
+    Unfit(String),
     /// It answered with an error.
     #[error("the store refused: {0}")]
     Refused(String),

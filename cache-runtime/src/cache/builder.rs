@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::breaker;
+#[cfg(any(feature = "redis", feature = "test-util"))]
+use crate::breaker::Breaker;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::core::Core;
 use crate::core::Settings;
+#[cfg(any(feature = "redis", feature = "test-util"))]
+use crate::debt::Debt;
 use crate::envelope::MOST_DEPENDENCIES;
 use crate::error::Error;
 use crate::error::Kind;
@@ -22,12 +27,14 @@ use crate::key::Secret;
 use crate::local::Capacity;
 use crate::local::Local;
 use crate::policy::LONGEST;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "test-util"))]
 use crate::store::Store;
 #[cfg(feature = "redis")]
 use crate::store::redis;
 #[cfg(feature = "redis")]
 use crate::store::redis::Redis;
+#[cfg(any(feature = "redis", feature = "test-util"))]
+use crate::store::shielded::Shielded;
 #[cfg(feature = "test-util")]
 use crate::testing::Faults;
 #[cfg(feature = "test-util")]
@@ -168,6 +175,14 @@ impl Builder {
         self
     }
 
+    /// When a remote store that does not answer is not asked any more: after so many `failures` in a row, or one answer that did not come within [`op_timeout`](Self::op_timeout). Then every call loads at once,
+    /// protected as ever from loading what another call of this process loads, until one operation that is tried in between succeeds: the first after an eighth of `pause`, then after ever longer, up to all of
+    /// `pause`. Invalidations are always tried, and are delivered before anything is read again. Defaults to 5 failures and one second.
+    pub fn breaker(mut self, failures: u32, pause: Duration) -> Self {
+        self.settings.breaker = breaker::Limits { failures, pause };
+        self
+    }
+
     /// How long a lease on a remote store lives without being renewed, which is how long others wait for a load whose process was killed. Defaults to 3 s.
     pub fn lease(mut self, life: Duration) -> Self {
         self.settings.lease = life;
@@ -291,7 +306,8 @@ impl Builder {
         self.settings.max_entry =
             local.heaviest().map_or(usize::MAX, |most| most as usize).min(self.settings.max_entry);
         let store = faults.over(Arc::new(Outside(local)), &host, &self.clock, &self.settings);
-        Core::new(store, host, self.clock, self.settings)
+        let (store, debt) = self.shielded(store, &host);
+        Core::new(store, host, self.clock, self.settings).owing(debt)
     }
 
     #[cfg(feature = "redis")]
@@ -321,7 +337,20 @@ impl Builder {
         };
         #[cfg(feature = "metrics")]
         let store = Arc::new(crate::metrics::facade::Timed::new(store, self.settings.namespace.clone()));
-        Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings)))
+        let (store, debt) = self.shielded(store, &host);
+        Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debt)))
+    }
+
+    /// Puts a breaker in front of `store`, and the debt that it asks about beside it.
+    #[cfg(any(feature = "redis", feature = "test-util"))]
+    fn shielded(&self, store: Arc<dyn Store>, host: &SharedHost) -> (Arc<dyn Store>, Debt) {
+        let debt = Debt::default();
+        let breaker = Arc::new(Breaker::new(self.settings.breaker, self.clock.clone(), host.clone(), debt.clone()));
+        #[cfg(feature = "test-util")]
+        if let Some(faults) = &self.faults {
+            faults.hurries(&breaker);
+        }
+        (Arc::new(Shielded::new(store, breaker)), debt)
     }
 
     #[cfg(not(feature = "redis"))]
@@ -353,13 +382,19 @@ impl Builder {
         let waits = [
             settings.op_timeout,
             settings.connect_timeout,
+            settings.breaker.pause,
             settings.lease,
             settings.max_load,
             settings.guard,
             settings.hold_off,
         ];
         if waits.iter().any(|wait| wait.as_millis() == 0) {
-            return Err(Kind::Setting("a timeout, a lease, a guard or a hold-off of less than a millisecond").into());
+            return Err(
+                Kind::Setting("a timeout, a pause, a lease, a guard or a hold-off of less than a millisecond").into()
+            );
+        }
+        if settings.breaker.failures == 0 {
+            return Err(Kind::Setting("a breaker that opens after no failure").into());
         }
         if settings.poll.0.is_zero() || settings.poll.0 > settings.poll.1 {
             return Err(

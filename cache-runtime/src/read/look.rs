@@ -41,6 +41,8 @@ pub(super) enum Look {
 pub(super) enum Away {
     /// The store did not answer.
     Store,
+    /// The store was not asked, because it does not answer these days.
+    Shed,
     /// The store does not know yet of an invalidation.
     Undelivered,
     /// The transaction that this very task is inside of changes it.
@@ -51,6 +53,7 @@ impl Away {
     pub(super) fn miss(self) -> Miss {
         match self {
             Self::Store => Miss::StoreAway,
+            Self::Shed => Miss::Shed,
             Self::Undelivered => Miss::Undelivered,
             Self::InTransaction => Miss::InTransaction,
         }
@@ -59,6 +62,7 @@ impl Away {
     pub(super) fn bypass(self) -> Bypass {
         match self {
             Self::Store => Bypass::StoreAway,
+            Self::Shed => Bypass::Shed,
             Self::Undelivered => Bypass::Undelivered,
             Self::InTransaction => Bypass::InTransaction,
         }
@@ -83,6 +87,7 @@ impl Caller<'_> {
     pub(super) async fn look(&self) -> Look {
         match self.try_look().await {
             Ok(look) => look,
+            Err(StoreError::Shed) => Look::Away(Away::Shed),
             Err(error) => {
                 self.watch.count(Happened::StoreFailed(Operation::Read));
                 tracing::debug!(function = self.request.site.label(), %error, "the store did not answer a read");

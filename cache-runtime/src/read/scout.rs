@@ -17,6 +17,7 @@ use crate::store::Begun;
 use crate::store::LeaseRequest;
 use crate::store::LeaseState;
 use crate::store::Steal;
+use crate::store::StoreError;
 use crate::token::Dependency;
 use crate::token::Generation;
 use crate::token::LeaseId;
@@ -76,6 +77,7 @@ impl Caller<'_> {
                 asked.answered();
                 scouted
             }
+            Err(StoreError::Shed) => Scouted::blind(Bypass::Shed),
             Err(error) => {
                 self.watch.count(Happened::StoreFailed(Operation::Begin));
                 tracing::debug!(function = self.request.site.label(), %error, "the store did not give a lease");

@@ -129,7 +129,7 @@ impl Faulty {
                 }
             };
             let answered = within(&self.world, DEADLINE, answer).await;
-            answered.unwrap_or_else(|| Err(StoreError::Away("no answer in time".to_owned())))
+            answered.unwrap_or_else(|| Err(StoreError::Late))
         })
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Off(pub(crate) String);
 
 impl Off {
     fn refuse<T: Send + 'static>(&self) -> Reply<'_, T> {
-        Box::pin(std::future::ready(Err(StoreError::Away(self.0.clone()))))
+        Box::pin(std::future::ready(Err(StoreError::Gone(self.0.clone()))))
     }
 }
 

@@ -99,7 +99,7 @@ impl Redis {
         }
         let work = work(Arc::clone(&self.link), self.deadline());
         // A task that is dropped with its runtime says so.
-        self.runtime.spawn(work).await.unwrap_or_else(|_| Err(StoreError::Away("its I/O has ended".into())))
+        self.runtime.spawn(work).await.unwrap_or_else(|_| Err(StoreError::Gone("its I/O has ended".into())))
     }
 
     /// Sends `commands` in one write.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::Weak;
 use std::time::Duration;
 
+use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::core::Settings;
 use crate::core::lock;
@@ -37,7 +39,7 @@ use crate::testing::unreliable::Unreliable;
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<Wrong>>);
+pub struct Faults(Arc<Mutex<Wrong>>, Arc<Mutex<Vec<Weak<Breaker>>>>);
 
 /// What an operation of a store is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,6 +111,12 @@ impl Faults {
     /// Nothing is wrong any more. What hangs goes on; what was not delivered is tried again, which [`settled`](super::settled) waits for.
     pub fn heal(&self) {
         *lock(&self.0) = Wrong::default();
+        lock(&self.1).iter().filter_map(Weak::upgrade).for_each(|breaker| breaker.hurry());
+    }
+
+    /// Lets `breaker` find out at once that the store is well again.
+    pub(crate) fn hurries(&self, breaker: &Arc<Breaker>) {
+        lock(&self.1).push(Arc::downgrade(breaker));
     }
 
     /// How long an operation takes, or `None` if it fails.

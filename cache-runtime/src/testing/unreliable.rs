@@ -59,7 +59,7 @@ impl Unreliable {
                 Some(Pace::AtOnce) => return Ok(()),
                 Some(Pace::Slow(delay)) if self.clock.now().since(asked) >= delay => return Ok(()),
                 Some(Pace::Slow(_) | Pace::Hanging) if began.elapsed() >= self.limit => {
-                    return Err(StoreError::Away("no answer in time, as the test says".to_owned()));
+                    return Err(StoreError::Late);
                 }
                 Some(Pace::Slow(_) | Pace::Hanging) => self.host.sleep(GLANCE).await,
             }

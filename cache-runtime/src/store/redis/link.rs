@@ -139,7 +139,7 @@ impl Link {
                 if live.misses.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_MISSES {
                     self.give_up(&live, "it does not answer in time");
                 }
-                Err(StoreError::Away("no answer in time".into()))
+                Err(StoreError::Late)
             }
         }
     }
@@ -206,7 +206,7 @@ impl Link {
     }
 
     fn reason(&self) -> StoreError {
-        StoreError::Away(self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        StoreError::Gone(self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn address(&self) -> String {
@@ -230,12 +230,14 @@ async fn heal(link: Weak<Link>, mut pause: Duration) {
 
 /// What the server said instead of doing it.
 pub(super) fn refusal(error: &RedisError) -> StoreError {
-    let passing = matches!(
-        error.kind(),
-        ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown)
-    );
-    if passing { StoreError::Away(error.to_string()) } else { StoreError::Refused(error.to_string()) }
+    // The code of an error that a script met is wrapped in one of its own.
+    let said = error.to_string();
+    let is_unfit = |code: &&str| error.code() == Some(code) || said.contains(&format!("-{code} "));
+    if UNFIT.iter().any(|code| is_unfit(&code)) { StoreError::Unfit(said) } else { StoreError::Refused(said) }
 }
+
+/// Of a server that does not serve: it starts, it waits for its master or for a slow script, it is a replica, it cannot save, or it does not know who is asking.
+const UNFIT: [&str; 7] = ["LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "READONLY", "MISCONF", "NOAUTH"];
 
 /// Whether the server was full.
 pub(super) fn is_full(error: &RedisError) -> bool {

@@ -224,7 +224,7 @@ fn reading(read: &Read, parsed: &[Parsed], places: &mut impl Iterator<Item = usi
 }
 
 fn ended() -> StoreError {
-    StoreError::Away("its I/O has ended".into())
+    StoreError::Gone("its I/O has ended".into())
 }
 
 /// How many reads may wait.

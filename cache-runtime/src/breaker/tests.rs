@@ -1,0 +1,158 @@
+//! Opening, probing and closing, on a clock that the test holds.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::host::Threaded;
+
+struct Rig {
+    clock: Clock,
+    debt: Debt,
+    breaker: Breaker,
+}
+
+fn rig() -> Rig {
+    let (clock, debt) = (Clock::held(), Debt::default());
+    let breaker = Breaker::new(Limits::default(), clock.clone(), Arc::new(Threaded::default()), debt.clone());
+    Rig { clock, debt, breaker }
+}
+
+impl Rig {
+    /// A call that comes to `health`; says whether it was let through.
+    fn call(&self, health: Health) -> bool {
+        self.breaker.admit().map(|pass| pass.end(health)).is_some()
+    }
+
+    fn open(&self) {
+        assert!(self.call(Health::Late));
+        assert!(self.breaker.is_open());
+    }
+
+    fn advance(&self, millis: u64) {
+        self.clock.advance(Duration::from_millis(millis));
+    }
+}
+
+#[test]
+fn failures_in_a_row_open_it() {
+    let rig = rig();
+    for _ in 0..4 {
+        assert!(rig.call(Health::Failing));
+    }
+    assert!(!rig.breaker.is_open());
+    assert!(rig.call(Health::Failing));
+    assert!(rig.breaker.is_open());
+    assert!(!rig.call(Health::Well), "a call was let through");
+}
+
+#[test]
+fn a_success_in_between_starts_the_count_anew() {
+    let rig = rig();
+    for _ in 0..20 {
+        for _ in 0..4 {
+            assert!(rig.call(Health::Failing));
+        }
+        assert!(rig.call(Health::Well));
+    }
+}
+
+#[test]
+fn one_missed_deadline_opens_it() {
+    rig().open();
+}
+
+#[test]
+fn one_probe_at_a_time_is_let_through() {
+    let rig = rig();
+    rig.open();
+    assert!(!rig.call(Health::Well), "a probe before the pause is over");
+    rig.advance(125);
+    let probe = rig.breaker.admit().expect("a probe");
+    assert!(rig.breaker.admit().is_none(), "a second probe");
+    probe.end(Health::Well);
+    assert!(!rig.breaker.is_open());
+}
+
+#[test]
+fn a_probe_that_is_dropped_leaves_its_place_to_another() {
+    let rig = rig();
+    rig.open();
+    rig.advance(125);
+    drop(rig.breaker.admit().expect("a probe"));
+    assert!(rig.breaker.is_open());
+    assert!(rig.call(Health::Well));
+    assert!(!rig.breaker.is_open());
+}
+
+#[test]
+fn pauses_grow_up_to_the_longest() {
+    let rig = rig();
+    rig.open();
+    for longest in [125, 250, 500, 1000, 1000, 1000] {
+        rig.advance(longest * 3 / 4 - 1);
+        assert!(!rig.call(Health::Late), "a pause of {longest} ms was cut short");
+        rig.advance(longest / 4 + 1);
+        assert!(rig.call(Health::Late), "no probe after {longest} ms");
+    }
+}
+
+#[test]
+fn a_store_that_is_not_there_is_looked_for_by_one_call_at_a_time() {
+    let rig = rig();
+    for _ in 0..10 {
+        assert!(rig.call(Health::Gone));
+        assert!(rig.breaker.is_open());
+    }
+    let first = rig.breaker.admit().expect("a probe");
+    assert!(rig.breaker.admit().is_none());
+    first.end(Health::Well);
+    assert!(!rig.breaker.is_open());
+}
+
+#[test]
+fn what_was_under_way_when_it_opened_does_not_open_it_for_longer() {
+    let rig = rig();
+    let late: Vec<_> = (0..100).filter_map(|_| rig.breaker.admit()).collect();
+    rig.open();
+    late.into_iter().for_each(|pass| pass.end(Health::Late));
+    rig.advance(125);
+    assert!(rig.call(Health::Well));
+    assert!(!rig.breaker.is_open());
+}
+
+#[test]
+fn who_owes_an_invalidation_does_not_read_before_that_is_delivered() {
+    let rig = rig();
+    rig.debt.set(true);
+    rig.open();
+    rig.advance(10_000);
+    assert!(!rig.call(Health::Well), "a read was the probe");
+    // The first of what is owed is delivered, and then the rest.
+    rig.breaker.admit_urgent().end(Health::Well);
+    assert!(rig.breaker.is_open(), "open to reads with something still owed");
+    rig.debt.set(false);
+    rig.advance(50);
+    assert!(rig.call(Health::Well));
+    assert!(!rig.breaker.is_open());
+}
+
+#[tokio::test]
+async fn who_delivers_is_called_when_a_probe_is_due() {
+    let rig = rig();
+    rig.debt.set(true);
+    rig.open();
+    assert!(!rig.call(Health::Well));
+    rig.advance(125);
+    assert!(!rig.call(Health::Well));
+    rig.debt.called().await;
+}
+
+#[test]
+fn an_invalidation_is_let_through_whatever_the_state_and_closes_it() {
+    let rig = rig();
+    rig.open();
+    rig.breaker.admit_urgent().end(Health::Late);
+    assert!(rig.breaker.is_open());
+    rig.breaker.admit_urgent().end(Health::Well);
+    assert!(!rig.breaker.is_open());
+}

@@ -1,0 +1,112 @@
+//! A store behind a breaker.
+//!
+//! Calls that are shed fail at once. Invalidations are never shed: each is tried, and one that succeeds is as good a probe as any.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::breaker::Breaker;
+use crate::breaker::Health;
+use crate::key::Name;
+use crate::store::Begin;
+use crate::store::Begun;
+use crate::store::Fill;
+use crate::store::Keeps;
+use crate::store::Mark;
+use crate::store::Read;
+use crate::store::Reading;
+use crate::store::Reply;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::Targets;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+
+/// See the module.
+pub(crate) struct Shielded {
+    store: Arc<dyn Store>,
+    breaker: Arc<Breaker>,
+}
+
+impl Shielded {
+    pub(crate) fn new(store: Arc<dyn Store>, breaker: Arc<Breaker>) -> Self {
+        Self { store, breaker }
+    }
+
+    /// Asks the store, or sheds the call.
+    #[inline]
+    fn ask<'a, T: Send + 'a>(&'a self, call: impl FnOnce(&'a dyn Store) -> Reply<'a, T>) -> Reply<'a, T> {
+        let Some(pass) = self.breaker.admit() else {
+            return Box::pin(std::future::ready(Err(StoreError::Shed)));
+        };
+        let reply = call(&*self.store);
+        Box::pin(async move {
+            let replied = reply.await;
+            pass.end(health(&replied));
+            replied
+        })
+    }
+}
+
+fn health<T>(replied: &Result<T, StoreError>) -> Health {
+    match replied {
+        Ok(_) | Err(StoreError::Refused(_)) => Health::Well,
+        Err(StoreError::Away(_)) => Health::Failing,
+        Err(StoreError::Late | StoreError::Unfit(_)) => Health::Late,
+        Err(StoreError::Gone(_) | StoreError::Shed) => Health::Gone,
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Store for Shielded {
+    fn keeps(&self) -> Keeps {
+        self.store.keeps()
+    }
+
+    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.store.ready()
+    }
+
+    fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
+        self.ask(|store| store.read(reads))
+    }
+
+    fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
+        self.ask(|store| store.begin(begin))
+    }
+
+    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
+        self.ask(|store| store.renew(key, lease, generation, life))
+    }
+
+    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
+        self.ask(|store| store.release(key, lease))
+    }
+
+    fn fill(&self, fill: Fill) -> Reply<'_, bool> {
+        self.ask(|store| store.fill(fill))
+    }
+
+    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
+        self.ask(|store| store.mark(targets, mark))
+    }
+
+    fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
+        let pass = self.breaker.admit_urgent();
+        let reply = self.store.revoke(targets, ended);
+        Box::pin(async move {
+            let replied = reply.await;
+            pass.end(health(&replied));
+            replied
+        })
+    }
+}
+
+impl fmt::Debug for Shielded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.store.fmt(f)
+    }
+}

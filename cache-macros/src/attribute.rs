@@ -26,6 +26,7 @@ use crate::parts;
 use crate::parts::Names;
 use crate::parts::Part;
 use crate::parts::Scope;
+use crate::serving::Serving;
 use crate::suggest;
 use crate::template::Template;
 
@@ -39,6 +40,7 @@ pub(crate) struct Cached {
     /// Whether no mutator is expected to invalidate it.
     pub(crate) allow_stale: bool,
     pub(crate) negative_ttl: Option<(Time, Span)>,
+    pub(crate) serving: Serving,
     pub(crate) unless: Option<Expr>,
     pub(crate) when: Option<Expr>,
     pub(crate) version: Option<Expr>,
@@ -90,6 +92,7 @@ impl Cached {
         let mut errors = Errors::default();
         let mut args = Args::parse(args, args::CACHED, &mut errors);
         let ttl = Ttl::parse(&mut args, &mut errors);
+        let serving = Serving::parse(&mut args, &mut errors);
         let jitter = args.jitter.take().and_then(|jitter| errors.check(share(jitter)));
         let negative_ttl = args.negative_ttl.take().and_then(|ttl| errors.check(spanned(ttl)));
         let version = args.version.take().and_then(|version| errors.check(number_of_a_version(version)));
@@ -117,6 +120,7 @@ impl Cached {
                 ttl.as_ref().and_then(Ttl::of_entry).unwrap_or_default(),
                 quote!(#negative_ttl),
                 quote!(#jitter #unless),
+                serving.expressions(),
                 target.cache.to_token_stream(),
             ];
             Handle::parse(&path, &function, parts, &expressions, &mut errors)
@@ -128,6 +132,7 @@ impl Cached {
             ttl,
             jitter,
             negative_ttl,
+            serving,
             unless,
             when,
             version,

@@ -53,10 +53,10 @@ pub(crate) fn cached(cached: &Cached) -> TokenStream {
     let sentence = cached.sentence();
     let when = when.as_ref().map(|when| quote!(.when(#when)));
     let Some(handle) = handle else {
-        return function.wrap(Run::Load, &quote!(#sentence #when), &target.runtime);
+        return function.wrap(cached.run(), &quote!(#sentence #when), &target.runtime);
     };
-    let (call, kind) = (handle.call(), cached.kind());
-    let function_on_handle = function.wrap(Run::Load, &quote!(#call.entry(#kind) #when), &target.runtime);
+    let (call, kind, kinds) = (handle.call(), cached.kind(), cached.kinds());
+    let function_on_handle = function.wrap(cached.run(), &quote!(#call.entry(#kind) #kinds #when), &target.runtime);
     let beside = handle.print(function, &target.runtime, &sentence);
     quote!(#function_on_handle #beside)
 }
@@ -71,14 +71,24 @@ impl Cached {
         let key = key.steps(function, runtime);
         let tags = parts("tags", &tags.parts, runtime);
         let unless = self.unless.as_ref().map(|unless| quote!(.unless(#unless)));
-        let negative_ttl = self.negative_ttl.as_ref().map(|(ttl, span)| {
+        let of_none = self.negative_ttl.as_ref().filter(|_| !self.serving.is_negative());
+        let negative_ttl = of_none.map(|(ttl, span)| {
             let method = Ident::new("negative_ttl", Span::mixed_site().located_at(*span));
             quote!(.#method(#ttl))
         });
         let jitter = self.jitter.as_ref().map(|jitter| quote!(.jitter(#jitter)));
         let in_transaction = target.in_transaction();
         let ttl = ttl.of_entry();
-        quote!(#start #key #tags #ttl #unless #negative_ttl #jitter #in_transaction)
+        let (serving, kinds) = (self.serving.steps(), self.kinds());
+        quote!(#start #key #tags #ttl #unless #negative_ttl #jitter #in_transaction #serving #kinds)
+    }
+
+    fn kinds(&self) -> TokenStream {
+        self.serving.kinds(self.negative_ttl.as_ref().map(|(ttl, _)| ttl))
+    }
+
+    fn run(&self) -> Run {
+        if self.serving.goes_on(&self.function) { Run::OwnedLoad } else { Run::Load }
     }
 
     fn site(&self) -> TokenStream {
@@ -226,6 +236,8 @@ impl Ttl {
 #[derive(Clone, Copy)]
 enum Run {
     Load,
+    /// That can go on beside its caller.
+    OwnedLoad,
     Change,
 }
 
@@ -233,7 +245,7 @@ impl Run {
     /// Who runs it, and the body.
     fn locals(self) -> [&'static str; 2] {
         match self {
-            Self::Load => ["entry", "load"],
+            Self::Load | Self::OwnedLoad => ["entry", "load"],
             Self::Change => ["invalidation", "change"],
         }
     }
@@ -241,6 +253,7 @@ impl Run {
     fn on(self, local: &Ident, future: &Ident, span: Span) -> TokenStream {
         match self {
             Self::Load => quote_spanned!(span=> #local.here(&#future).get_or_load(#future)),
+            Self::OwnedLoad => quote_spanned!(span=> #local.here(&#future).get_or_load_owned(#future)),
             Self::Change => quote_spanned!(span=> #local.run(#future)),
         }
     }

@@ -10,7 +10,7 @@ pub(crate) fn unneeded(name: &str) -> Option<&'static str> {
     UNNEEDED.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| *why)
 }
 
-const MEANT: [(&str, &str); 16] = [
+const MEANT: [(&str, &str); 21] = [
     ("time", "ttl"),
     ("ttl_secs", "ttl"),
     ("ttl_millis", "ttl"),
@@ -23,28 +23,29 @@ const MEANT: [(&str, &str); 16] = [
     ("ignore", "skip"),
     ("exclude", "skip"),
     ("cache_none", "negative_ttl"),
+    ("cache_err", "negative"),
+    ("result_fallback", "stale_if_error"),
+    ("refresh", "time_to_idle"),
+    ("tti", "time_to_idle"),
+    ("swr", "stale_while_revalidate"),
     ("entry", "entries"),
     ("entry", "handle"),
     ("handle", "entries"),
     ("handles", "entries"),
 ];
 
-const UNNEEDED: [(&[&str], &str); 6] = [
+const UNNEEDED: [(&[&str], &str); 5] = [
     (
         &["size", "max_size", "capacity"],
         "how many entries are kept is said of the cache as a whole, as in `Cache::builder().capacity(…)`",
     ),
-    (
-        &["result", "option", "cache_err", "result_fallback"],
-        "the returned type decides what is stored, and errors never are; take it out",
-    ),
+    (&["result", "option"], "the returned type decides what is stored; take it out"),
     (&["sync_writes", "sync_writes_buckets", "sync_lock"], "one load per key is the rule; take it out"),
     (
         &["map_error", "redis", "disk", "ty", "create", "connection_config"],
         "`CACHE_URL` says where entries live, and a store that is away is a miss and no error; take it out",
     ),
     (&["force_refresh"], "to load anew and store that, name a `handle` and call its `refresh`"),
-    (&["refresh"], "a hit never makes an entry live longer; take it out"),
 ];
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod function;
 mod handle;
 mod key_part;
 mod parts;
+mod serving;
 mod spec;
 mod spelling;
 mod suggest;
@@ -58,6 +59,16 @@ use crate::key_part::KeyPart;
 /// | `jitter = 0.1` | spreads the time-to-live by up to this share, so that entries do not end together | `.jitter(0.1)` | the builder's |
 /// | `allow_stale` | tells the catalog's audit that nobody is expected to invalidate this | `Site::allow_stale()` | off |
 /// | `negative_ttl = "30s"` | how long `None` lives; for functions that return `Option<T>` or `Result<Option<T>, E>` | `.negative_ttl(Duration::from_secs(30))` | `None` is not stored |
+/// | `negative = DbError::NotFound` | which errors are stored for the `negative_ttl`, by a pattern or a closure; the error must be `Cacheable` too | <code>.negative(\|error\| matches!(error, DbError::NotFound), ttl)</code> | none |
+/// | `stale_while_revalidate = "30s"` | for how long past its time a value is served while one caller refreshes it | `.stale_while_revalidate(…)` | off |
+/// | `stale_if_error = "10m"` | for how long past its time a value is served where its load fails | `.stale_if_error(…)` | off |
+/// | `even_invalidated` | lets `stale_if_error` serve what was invalidated by a tag | `.even_invalidated()` | off |
+/// | `soft_timeout = "200ms"` | after how long a caller is given what `stale_if_error` keeps, while the load goes on | `.soft_timeout(…)` | off |
+/// | `early_refresh = true` | refreshes before the time-to-live is up, by XFetch behind the lease; a number is its beta | `.early_refresh(1.0)` | off |
+/// | `refresh_inline` | refreshes before the call returns. Otherwise it does so beside the call where the signature has no reference, no lifetime and no type parameter, and the future has to be `Send` | `.get_or_load(…)` instead of `.get_or_load_owned(…)` | off |
+/// | `time_to_idle = "30m"` | drops what nobody has read for so long | `.time_to_idle(…)` | off |
+/// | `max_loads = 16` | how many loads of this function run at once in a process | `.max_loads(16)` | the cache's bound alone |
+/// | `overload = reject` | a call that finds no place among the loads fails; the error must be `From<cache_runtime::Error>` | `.reject_overload()` | it loads |
 /// | `when = !fresh` | whether this call uses the cache at all, by any expression over the arguments; if not, nothing is stored either, so to load anew and store use [`refresh`](#handles) of the handle | `.when(!fresh)` | always |
 /// | <code>unless = \|user\| user.is_draft()</code> | which values are not stored, by the stored type | <code>.unless(\|user\| user.is_draft())</code> | none |
 /// | `version = 2` | the version of the stored type: entries of another one are misses | `Site::version(2)` | `0` |

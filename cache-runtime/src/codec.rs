@@ -8,6 +8,10 @@ use std::any::Any;
 use std::any::type_name;
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::outcome::Cacheable;
@@ -76,7 +80,7 @@ pub(crate) type Value = Arc<dyn Any + Send + Sync>;
 
 /// What the untyped engine can do with a value of one type.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Coder {
+pub struct Coder {
     /// Which type. It may change from one build to the next, which costs a miss.
     pub(crate) schema: u64,
     /// Encodes, to the end of the buffer; says whether it could.
@@ -85,6 +89,22 @@ pub(crate) struct Coder {
     pub(crate) is_faithful: fn(&Value, Codec) -> bool,
     /// Decodes what is exactly one value.
     pub(crate) decode: fn(&[u8], Codec) -> Option<Value>,
+}
+
+/// An error that is stored, as a type that no value has.
+#[derive(Clone)]
+pub(crate) struct Failure<E>(pub(crate) E);
+
+impl<E: Serialize> Serialize for Failure<E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, E: Deserialize<'de>> Deserialize<'de> for Failure<E> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        E::deserialize(deserializer).map(Self)
+    }
 }
 
 impl Coder {

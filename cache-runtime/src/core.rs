@@ -10,8 +10,12 @@ use quick_cache::sync::Cache as Hints;
 use tokio::sync::oneshot;
 
 use crate::breaker;
+use crate::bulkhead;
+use crate::bulkhead::Bulkheads;
 use crate::clock::Clock;
+use crate::clock::Moment;
 use crate::codec::Value;
+#[cfg(any(feature = "redis", feature = "test-util", feature = "sim"))]
 use crate::debt::Debt;
 use crate::envelope::Packing;
 use crate::flight::Flights;
@@ -41,6 +45,9 @@ pub(crate) struct Core {
     pub(crate) flights: Arc<Flights<Right, Loaded>>,
     pub(crate) metrics: Metrics,
     pub(crate) journal: Journal,
+    pub(crate) bulkheads: Bulkheads,
+    /// When entries that die of not being read were last said to be read.
+    pub(crate) touched: Hints<Name, Moment>,
     /// What entries inherited when they were last seen, so that a hit on a nested entry reads that in the same round trip.
     pub(crate) inherited: Hints<Name, Arc<[Register]>>,
     /// The rule that this cache breaks, as a negative control.
@@ -77,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     /// When a store that does not answer is not asked any more, and for how long.
     pub(crate) breaker: breaker::Limits,
+    /// How many loads run at once.
+    pub(crate) bulkhead: bulkhead::Limits,
     /// How long a lease lives without being renewed.
     pub(crate) lease: Duration,
     /// How long a lease is renewed at most.
@@ -111,6 +120,7 @@ impl Default for Settings {
             op_timeout: Duration::from_millis(100),
             connect_timeout: Duration::from_secs(1),
             breaker: breaker::Limits::default(),
+            bulkhead: bulkhead::Limits::default(),
             lease: Duration::from_secs(3),
             max_load: Duration::from_secs(30),
             max_wait: Duration::from_secs(10),
@@ -139,7 +149,7 @@ pub(crate) struct Loaded {
 
 impl Core {
     pub(crate) fn new(store: Arc<dyn Store>, host: Arc<dyn Host>, clock: Clock, settings: Settings) -> Self {
-        let metrics = Metrics::new(&settings.namespace);
+        let (metrics, bulkhead) = (Metrics::new(&settings.namespace), settings.bulkhead);
         Self {
             store,
             local: None,
@@ -149,6 +159,8 @@ impl Core {
             flights: Arc::new(Flights::new()),
             metrics,
             journal: Journal::default(),
+            bulkheads: Bulkheads::new(bulkhead),
+            touched: Hints::new(10_000),
             inherited: Hints::new(10_000),
             #[cfg(feature = "sim")]
             broken: None,

@@ -21,6 +21,7 @@ use crate::core::Loaded;
 pub use crate::entry::entries::Entries;
 pub(crate) use crate::entry::entries::NamedEntries;
 pub use crate::entry::get_or_load::GetOrLoad;
+pub use crate::entry::get_or_load::GetOrLoadOwned;
 pub use crate::entry::handle::Handle;
 pub use crate::entry::keeping::Keeping;
 use crate::entry::parts::Parts;
@@ -29,8 +30,13 @@ use crate::entry::said::Said;
 use crate::invalidation::Delivery;
 use crate::key::KeyPart;
 use crate::outcome::Cacheable;
+use crate::outcome::Fails;
 use crate::outcome::MayBeEmpty;
+use crate::outcome::Negative;
 use crate::outcome::Outcome;
+use crate::outcome::Rejectable;
+use crate::outcome::Shedding;
+use crate::policy::Negatively;
 use crate::policy::TimeToLive;
 use crate::policy::Unless;
 use crate::policy::Unset;
@@ -171,6 +177,51 @@ impl<K: Outcome, T> Entry<K, T> {
         self
     }
 
+    /// Keeps the errors of which `negative` is true for `ttl`, give or take the jitter, and shares them with those who wait. Of a `Result<Option<T>, E>` it also keeps the news that there is nothing. To be called after
+    /// [`ttl`](Self::ttl), [`ttl_with`](Self::ttl_with) and [`unless`](Self::unless). Defaults to none.
+    ///
+    /// For the answers of a source that come as an error and are as good as any: what is not there, or not allowed. Other functions under the same key are not served them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_runtime::{Cache, Site, returns};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    /// enum DbError {
+    ///     NotFound,
+    ///     Timeout,
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// static USER: Site = Site::cached("shop", "user").key("user:{id}");
+    ///
+    /// let cache = Cache::memory();
+    /// let user = || {
+    ///     let entry = cache.entry(&USER, returns::<Result<String, DbError>>().kind()).key(&[&7]);
+    ///     entry.ttl(Duration::from_secs(300)).negative(|error| *error == DbError::NotFound, Duration::from_secs(30))
+    /// };
+    ///
+    /// assert_eq!(user().get_or_load(async { Err(DbError::Timeout) }).await, Err(DbError::Timeout));
+    /// assert_eq!(user().get_or_load(async { Err(DbError::NotFound) }).await, Err(DbError::NotFound));
+    /// // Is not asked again.
+    /// assert_eq!(user().get_or_load(async { Ok("Ada".to_owned()) }).await, Err(DbError::NotFound));
+    /// # });
+    /// ```
+    pub fn negative<F>(mut self, negative: F, ttl: Duration) -> Entry<Negative<K>, Negatively<T, K::Error, F>>
+    where
+        K: Fails,
+        K::Error: Cacheable,
+        F: Fn(&K::Error) -> bool,
+    {
+        self.parts.said.options.rare_mut().negative_ttl = Some(ttl);
+        let ttl = Negatively { ttl: self.ttl, negative, error: PhantomData };
+        Entry { parts: self.parts, ttl, kind: PhantomData }
+    }
+
     /// Says which values are not stored. To be called after [`ttl`](Self::ttl) or [`ttl_with`](Self::ttl_with). Defaults to none.
     ///
     /// Who waited for the load is given the value all the same.
@@ -209,6 +260,72 @@ impl<K: Outcome, T> Entry<K, T> {
         self
     }
 
+    /// Serves a value for so long past its time, while one caller refreshes it. Defaults to not at all.
+    ///
+    /// The caller that gets the lease refreshes: [`get_or_load`](Self::get_or_load) before it returns, [`get_or_load_owned`](Self::get_or_load_owned) beside it. All others are given the old value at once. If the load
+    /// fails, so is the one. An entry that was invalidated is not served. What is computed from an old value, by a load around the call, is not stored.
+    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.parts.said.options.rare_mut().stale.while_revalidate = window;
+        self
+    }
+
+    /// Serves a value for so long past its time where its load fails, where that takes longer than the [`soft_timeout`](Self::soft_timeout), or where too many loads are running. Defaults to not at all.
+    ///
+    /// An entry that was invalidated is not served, unless [`even_invalidated`](Self::even_invalidated) is said.
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        self.parts.said.options.rare_mut().stale.if_error = window;
+        self
+    }
+
+    /// Lets [`stale_if_error`](Self::stale_if_error) serve an entry of which a tag was invalidated: where the source is down, an answer that is known to be out of date is better than none. Defaults to not.
+    ///
+    /// Of an entry that was invalidated by its key nothing is left.
+    pub fn even_invalidated(mut self) -> Self {
+        self.parts.said.options.rare_mut().stale.even_invalidated = true;
+        self
+    }
+
+    /// Waits no longer than this where [`stale_if_error`](Self::stale_if_error) has an old value, and returns that. Defaults to waiting.
+    ///
+    /// The load goes on, and is stored. Of [`get_or_load`](Self::get_or_load) this goes for those who wait for another's load; the caller whose load it is has to stay with it.
+    pub fn soft_timeout(mut self, limit: Duration) -> Self {
+        self.parts.said.options.rare_mut().stale.soft_timeout = Some(limit);
+        self
+    }
+
+    /// Refreshes an entry before its time, by a caller that chance elects: the more likely, the nearer its end and the longer its load takes, and never before the last tenth of its time. Defaults to not.
+    ///
+    /// 1 is the `beta` that suits most; more refreshes earlier. The algorithm is XFetch (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", 2015), here behind the lease: one caller refreshes, as in
+    /// [`stale_while_revalidate`](Self::stale_while_revalidate).
+    pub fn early_refresh(mut self, beta: f64) -> Self {
+        self.parts.said.options.rare_mut().stale.early = Some(beta);
+        self
+    }
+
+    /// Drops an entry that nobody has read for so long. Reading it puts that off, and never past its time-to-live. Defaults to not.
+    ///
+    /// On a store outside of the process that is told at most eight times in `idle`, so an entry may be dropped an eighth of it early.
+    pub fn time_to_idle(mut self, idle: Duration) -> Self {
+        self.parts.said.options.rare_mut().stale.idle = Some(idle);
+        self
+    }
+
+    /// How many loads of this function run at once in this process, beside [what the cache allows](crate::Builder::max_loads). Defaults to no bound of its own. The first call in a cache decides.
+    pub fn max_loads(mut self, loads: usize) -> Self {
+        self.parts.said.options.rare_mut().max_loads = Some(loads);
+        self
+    }
+
+    /// Fails a call that finds no place among the loads that may run at once, within the [time for that](crate::Builder::load_queue), with an error for which [`Error::is_overload`](crate::Error::is_overload) is true. Defaults to loading all the same.
+    ///
+    /// Only for functions that return a `Result` whose error implements `From<cache_runtime::Error>`. To be called after the others that ask what the function returns.
+    pub fn reject_overload(self) -> Entry<Shedding<K>, T>
+    where
+        K: Rejectable,
+    {
+        Entry { parts: self.parts, ttl: self.ttl, kind: PhantomData }
+    }
+
     /// Returns the stored value, or runs `load` and stores what it returns.
     ///
     /// Of callers that miss together, in this process or in others on the same store, one runs `load` and the rest wait for it, at most for the cache's
@@ -237,6 +354,55 @@ impl<K: Outcome, T> Entry<K, T> {
         GetOrLoad::new(self.parts, self.ttl, load)
     }
 
+    /// The same with a load that owns all it needs, and so can go on beside its caller: on the runtime that the caller is on, where an old value is returned at once and
+    /// [refreshed](Self::stale_while_revalidate), or returned when the load [takes too long](Self::soft_timeout).
+    ///
+    /// Without a tokio runtime around it, it is [`get_or_load`](Self::get_or_load).
+    ///
+    /// # Errors
+    ///
+    /// Only those of `load`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up whatever it held, and one of those who wait takes over. A load that goes on beside its caller is not the future's any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_runtime::{Cache, Clock, Site, returns};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// static RATE: Site = Site::cached("shop", "rate").key("rate:{currency}");
+    ///
+    /// let clock = Clock::held();
+    /// let cache = Cache::builder().clock(clock.clone()).build().unwrap();
+    /// let minute = Duration::from_secs(60);
+    /// let rate = || {
+    ///     cache.entry(&RATE, returns::<f64>().kind()).key(&[&"eur"]).ttl(minute).jitter(0.0).stale_while_revalidate(minute)
+    /// };
+    ///
+    /// assert_eq!(rate().get_or_load_owned(async { 1.08 }).await, 1.08);
+    /// clock.advance(minute);
+    /// // Its time is up: this call returns at once, and its load runs beside it.
+    /// assert_eq!(rate().get_or_load_owned(async { 1.09 }).await, 1.08);
+    /// tokio::task::yield_now().await;
+    /// assert_eq!(rate().get_or_load_owned(async { 1.10 }).await, 1.09);
+    /// # }
+    /// ```
+    #[inline]
+    pub fn get_or_load_owned<F>(self, load: F) -> GetOrLoadOwned<K, T, F>
+    where
+        F: Future<Output = K::Whole> + Send + 'static,
+        K::Value: Cacheable,
+        T: TimeToLive<K::Value> + Send + 'static,
+    {
+        GetOrLoadOwned::new(self.parts, self.ttl, load)
+    }
+
     /// Returns the stored value, if it may be served.
     ///
     /// # Cancel safety
@@ -247,7 +413,7 @@ impl<K: Outcome, T> Entry<K, T> {
         K::Value: Cacheable,
     {
         let (loaded, _) = self.stored().await?;
-        owned(loaded.value?)
+        owned(loaded.value?).ok()
     }
 
     /// Returns what the function would, if it is stored and may be served: for an `Option<T>`, `Some(None)` is the stored news that there is nothing, and `None`
@@ -377,13 +543,13 @@ where
     K::Value: Cacheable,
 {
     match loaded.value {
-        Some(value) => owned(value).map(K::whole),
+        Some(value) => owned(value).map_or_else(K::failed, |value| Some(K::whole(value))),
         None => K::empty(),
     }
 }
 
-/// The value itself: moved out if nobody else has it, cloned if somebody has.
-fn owned<V: Any + Clone + Send + Sync>(value: Value) -> Option<V> {
-    let value = value.downcast::<V>().ok()?;
-    Some(Arc::try_unwrap(value).unwrap_or_else(|shared| V::clone(&shared)))
+/// The value itself: moved out if nobody else has it, cloned if somebody has. Given back if it is of another type.
+fn owned<V: Any + Clone + Send + Sync>(value: Value) -> Result<V, Value> {
+    let value = value.downcast::<V>()?;
+    Ok(Arc::try_unwrap(value).unwrap_or_else(|shared| V::clone(&shared)))
 }

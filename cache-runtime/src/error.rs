@@ -1,11 +1,11 @@
-//! What can go wrong when a cache is set up. Nothing does when it is used, but where a mutator asks for that.
+//! What can go wrong when a cache is set up. Nothing does when it is used, but where a function asks for that.
 
 use std::fmt;
 
 /// Why a cache could not be built or installed, or why a mutation was rejected.
 ///
-/// No call of a cached function ever fails with one: a store that is away means running the function. A mutator fails with one only if it says
-/// `on_unreachable = reject`; [`is_unreachable`](Self::is_unreachable) tells that apart from everything else.
+/// No call of a cached function fails with one, unless it says `overload = reject`: a store that is away means running the function. A mutator fails with one only if it says
+/// `on_unreachable = reject`. [`is_overload`](Self::is_overload) and [`is_unreachable`](Self::is_unreachable) tell these apart from everything else.
 ///
 /// # Examples
 ///
@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Setting(&'static str),
     #[error("`{0}`: {1}")]
     Variable(&'static str, Box<Self>),
+    #[error("too many loads are running")]
+    Overload,
     #[error("a cache is installed already, or a cached function was called before `install`")]
     Installed,
     #[error("the mutation was not run, because the cache could not be told of it: {0}")]
@@ -75,6 +77,15 @@ impl Error {
     /// The same, said of the variable of the environment that it comes from.
     pub(crate) fn of_variable(self, name: &'static str) -> Self {
         Self(Kind::Variable(name, Box::new(self.0)))
+    }
+
+    /// Whether it is the error of a call that found no place among the loads that may run at once, and whose function says [`reject_overload`](crate::Entry::reject_overload).
+    pub fn is_overload(&self) -> bool {
+        matches!(self.0, Kind::Overload)
+    }
+
+    pub(crate) fn overload() -> Self {
+        Self(Kind::Overload)
     }
 
     pub(crate) fn kind(&self) -> &Kind {

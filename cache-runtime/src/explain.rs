@@ -15,6 +15,7 @@ use crate::catalog::common_module;
 pub use crate::explain::reason::Bypass;
 pub use crate::explain::reason::Miss;
 pub use crate::explain::reason::Refusal;
+pub use crate::explain::reason::Stale;
 pub(crate) use crate::explain::recorder::Page;
 pub(crate) use crate::explain::recorder::Recorder;
 pub(crate) use crate::explain::recorder::Trace;
@@ -62,6 +63,10 @@ pub enum Ending {
     Joined,
     /// It waited for the load of another process, and found that stored.
     Waited,
+    /// A stored entry answered it that is past its time, or was invalidated.
+    Stale(Stale),
+    /// It was rejected: too many loads were running.
+    Rejected,
     /// The function ran, with the right to store what it returned.
     Loaded,
     /// The function ran, without that right.
@@ -174,6 +179,8 @@ impl Ending {
             Self::Hit => "hit",
             Self::Joined => "joined",
             Self::Waited => "waited",
+            Self::Stale(_) => "stale",
+            Self::Rejected => "rejected",
             Self::Loaded => "loaded",
             Self::Bypassed(_) => "bypassed",
             Self::Missed => "missed",
@@ -291,6 +298,8 @@ impl fmt::Display for Ending {
             Self::Hit => f.write_str("hit"),
             Self::Joined => f.write_str("joined another call's load"),
             Self::Waited => f.write_str("waited for another process"),
+            Self::Stale(why) => write!(f, "given an old value: {why}"),
+            Self::Rejected => f.write_str("rejected: too many loads were running"),
             Self::Loaded => f.write_str("loaded"),
             Self::Bypassed(why) => write!(f, "loaded without the right to store: {why}"),
             Self::Missed => f.write_str("nothing to return"),

@@ -39,6 +39,7 @@ mod around;
     allow(dead_code, reason = "a store in process is always there")
 )]
 mod breaker;
+mod bulkhead;
 mod cache;
 mod catalog;
 mod clock;
@@ -93,6 +94,10 @@ mod keys_and_tags {}
 mod invalidation_by_example {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/protecting-the-source.md")]
+mod protecting_the_source {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/migrating-from-cached.md")]
 mod migrating_from_cached {}
 
@@ -122,6 +127,7 @@ pub use crate::codec::Codec;
 pub use crate::entry::Entries;
 pub use crate::entry::Entry;
 pub use crate::entry::GetOrLoad;
+pub use crate::entry::GetOrLoadOwned;
 pub use crate::entry::Handle;
 pub use crate::entry::Keeping;
 pub use crate::error::Error;
@@ -147,15 +153,19 @@ pub use crate::metrics::Counts;
 pub use crate::metrics::FunctionStats;
 pub use crate::metrics::Stats;
 pub use crate::outcome::Cacheable;
+pub use crate::outcome::Fails;
 pub use crate::outcome::Fallible;
 pub use crate::outcome::FallibleOptional;
 pub use crate::outcome::MayBeEmpty;
+pub use crate::outcome::Negative;
 pub use crate::outcome::Optional;
 pub use crate::outcome::Outcome;
 pub use crate::outcome::Plain;
+pub use crate::outcome::Rejectable;
 pub use crate::outcome::Returns;
 pub use crate::outcome::ReturnsAny;
 pub use crate::outcome::ReturnsResult;
+pub use crate::outcome::Shedding;
 pub use crate::outcome::Split;
 pub use crate::outcome::returns;
 pub use crate::outcome::unreached;

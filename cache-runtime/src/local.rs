@@ -38,10 +38,12 @@ use crate::key::HASHED;
 use crate::key::Name;
 use crate::key::Written;
 use crate::local::cell::fresh;
-use crate::local::kept::Kept;
+pub(crate) use crate::local::kept::Kept;
+use crate::local::kept::Times;
 use crate::local::kept::Tokens;
 use crate::local::registers::Lease;
 use crate::local::registers::Shard;
+use crate::policy;
 use crate::store::Begin;
 use crate::store::Begun;
 use crate::store::Blob;
@@ -178,7 +180,18 @@ impl Local {
 
     /// Whether there is an entry of `key` whose time is up.
     pub(crate) fn has_expired(&self, key: &Name) -> bool {
-        self.entries.peek(key).is_some_and(|kept| kept.has_expired(self.clock.now()))
+        self.entries.peek(key).is_some_and(|kept| kept.has_ended(self.clock.now()))
+    }
+
+    /// Whether an entry is in the last part of its time.
+    pub(crate) fn is_ending(&self, kept: &Kept) -> bool {
+        kept.expires().since(self.clock.now()) <= policy::early_window(kept.header().ttl)
+    }
+
+    /// Keeps an entry that was just served for `idle` from now on, and not past its time.
+    #[inline]
+    pub(crate) fn was_used(&self, kept: &Kept, idle: Duration) {
+        kept.keep_until(self.clock.now().after(idle).min(kept.expires()));
     }
 
     /// How many entries there are, of use or not.
@@ -201,9 +214,9 @@ impl Local {
         Reading { entry, states }
     }
 
-    /// The entry of `key` if it has not expired, whatever its tokens are.
+    /// The entry of `key` if it is still kept, whatever its tokens are.
     fn entry(&self, key: &Name, now: Moment) -> Option<Arc<Kept>> {
-        self.entries.get(key).filter(|kept| !kept.has_expired(now))
+        self.entries.get(key).filter(|kept| !kept.has_ended(now))
     }
 
     fn take_lease(&self, request: &LeaseRequest) -> LeaseState {
@@ -239,7 +252,13 @@ impl Local {
         };
         let tokens = held.header().dependencies.iter().map(alive).collect::<Option<Tokens>>()?;
         let weight = held.weight().map_or(1, |encoded| encoded + OVERHEAD);
-        Some(Kept::new(&**held, fill.lease, now.after(fill.life), tokens, weight))
+        Some(Kept::new(
+            &**held,
+            fill.lease,
+            Times { expires: now.after(fill.fresh), ends: now.after(fill.life) },
+            tokens,
+            weight,
+        ))
     }
 
     fn fill_now(&self, fill: &Fill) -> bool {
@@ -334,6 +353,14 @@ impl Store for Local {
 
     fn fill(&self, fill: Fill) -> Reply<'_, bool> {
         ready(self.fill_now(&fill))
+    }
+
+    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
+        let now = self.clock.now();
+        if let Some(kept) = self.entry(&key, now) {
+            kept.keep_until(now.after(life));
+        }
+        ready(())
     }
 
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {

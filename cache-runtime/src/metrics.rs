@@ -87,6 +87,10 @@ counters! {
     joined
     /// Calls that waited for the load of another process, and were given what that stored.
     waited
+    /// Calls that were given an entry past its time, or one that was invalidated, as their function allows.
+    stale
+    /// Calls that found no place among the loads that may run at once, and waited for one as long as they may.
+    overloaded
     /// Loads that returned an error.
     failures
     /// Loads that ran without the right to store what they brought: the store was away, a mutation was running, a wait had reached its deadline, or `when` said not to use the cache.
@@ -389,6 +393,8 @@ impl Counters {
             Happened::Missed(_) => &self.misses,
             Happened::Joined => &self.joined,
             Happened::Waited => &self.waited,
+            Happened::Stale(_) => &self.stale,
+            Happened::Overloaded => &self.overloaded,
             Happened::Loading => &self.loads,
             Happened::LoadFailed => &self.failures,
             Happened::Bypassed(_) => &self.bypassed,

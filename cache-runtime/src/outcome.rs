@@ -7,9 +7,15 @@
 use std::any::Any;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::codec::Coder;
+use crate::codec::Failure;
+use crate::codec::Value;
+use crate::error::Error;
 
 /// A value that can be stored: serializable, cloneable, and free of borrows.
 ///
@@ -66,6 +72,40 @@ pub trait Outcome: sealed::Sealed {
 
     /// How the function says that there is nothing, if it can.
     fn empty() -> Option<Self::Whole>;
+
+    /// Whether a call fails that finds no place among the loads that may run at once.
+    #[doc(hidden)]
+    const REJECTS: bool = false;
+
+    /// What a call returns that failed for that.
+    #[doc(hidden)]
+    fn rejected(_: Error) -> Option<Self::Whole> {
+        None
+    }
+
+    /// The error, where some errors are stored.
+    #[doc(hidden)]
+    fn error(_: &Self::Whole) -> Option<&dyn Any> {
+        None
+    }
+
+    /// The error as it is stored.
+    #[doc(hidden)]
+    fn failure(_: &Self::Whole) -> Option<Value> {
+        None
+    }
+
+    /// A stored error as the function returns it.
+    #[doc(hidden)]
+    fn failed(_: Value) -> Option<Self::Whole> {
+        None
+    }
+
+    /// What can be done with stored errors.
+    #[doc(hidden)]
+    fn failures() -> Option<Coder> {
+        None
+    }
 }
 
 /// A kind of return type that can say that there is nothing: `Option<T>` and `Result<Option<T>, E>`.
@@ -87,6 +127,186 @@ pub trait Outcome: sealed::Sealed {
 )]
 pub trait MayBeEmpty: Outcome {}
 
+/// A kind of return type that can carry an error of the cache: `Result<_, E>` with `E: From<cache_runtime::Error>`.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Error, Rejectable, returns};
+///
+/// fn can_be_rejected<K: Rejectable>(_: K) {}
+/// can_be_rejected(returns::<Result<u32, Error>>().kind());
+/// can_be_rejected(returns::<Result<u32, Box<dyn std::error::Error>>>().kind());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "this function cannot return an error of the cache, so its calls cannot be rejected",
+    label = "the kind of what it returns is `{Self}`",
+    note = "let it return a `Result` whose error implements `From<cache_runtime::Error>`"
+)]
+pub trait Rejectable: Outcome {
+    /// The error as the function returns it.
+    fn reject(error: Error) -> Self::Whole;
+}
+
+impl<T, E: From<Error>> Rejectable for Fallible<T, E> {
+    fn reject(error: Error) -> Self::Whole {
+        Err(error.into())
+    }
+}
+
+impl<T, E: From<Error>> Rejectable for FallibleOptional<T, E> {
+    fn reject(error: Error) -> Self::Whole {
+        Err(error.into())
+    }
+}
+
+/// The same kind, of a function whose calls are rejected when too many loads are running. See [`Entry::reject_overload`](crate::Entry::reject_overload).
+#[derive(Debug)]
+pub struct Shedding<K>(PhantomData<fn() -> K>);
+
+impl<K: Rejectable> Outcome for Shedding<K> {
+    type Whole = K::Whole;
+    type Value = K::Value;
+
+    fn split(whole: &Self::Whole) -> Split<'_, Self::Value> {
+        K::split(whole)
+    }
+
+    fn whole(value: Self::Value) -> Self::Whole {
+        K::whole(value)
+    }
+
+    fn empty() -> Option<Self::Whole> {
+        K::empty()
+    }
+
+    const REJECTS: bool = true;
+
+    fn rejected(error: Error) -> Option<Self::Whole> {
+        Some(K::reject(error))
+    }
+
+    fn error(whole: &Self::Whole) -> Option<&dyn Any> {
+        K::error(whole)
+    }
+
+    fn failure(whole: &Self::Whole) -> Option<Value> {
+        K::failure(whole)
+    }
+
+    fn failed(value: Value) -> Option<Self::Whole> {
+        K::failed(value)
+    }
+
+    fn failures() -> Option<Coder> {
+        K::failures()
+    }
+}
+
+/// A kind of return type that can fail: `Result<_, E>`.
+///
+/// # Examples
+///
+/// ```
+/// use cache_runtime::{Fails, returns};
+///
+/// fn error_of<K: Fails>(_: K, whole: &K::Whole) -> bool {
+///     K::error_in(whole).is_some()
+/// }
+/// assert!(error_of(returns::<Result<u32, String>>().kind(), &Err("no".to_owned())));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "this function never fails, so `negative` has nothing to keep",
+    label = "the kind of what it returns is `{Self}`",
+    note = "`negative` is for functions that return a `Result`; for those that return an `Option`, `negative_ttl` alone says how long `None` is kept"
+)]
+pub trait Fails: Outcome {
+    /// Its error.
+    type Error;
+
+    /// The error that `whole` is, if it is one.
+    fn error_in(whole: &Self::Whole) -> Option<&Self::Error>;
+
+    /// The error as the function returns it.
+    fn fail(error: Self::Error) -> Self::Whole;
+}
+
+impl<T, E> Fails for Fallible<T, E> {
+    type Error = E;
+
+    fn error_in(whole: &Self::Whole) -> Option<&E> {
+        whole.as_ref().err()
+    }
+
+    fn fail(error: E) -> Self::Whole {
+        Err(error)
+    }
+}
+
+impl<T, E> Fails for FallibleOptional<T, E> {
+    type Error = E;
+
+    fn error_in(whole: &Self::Whole) -> Option<&E> {
+        whole.as_ref().err()
+    }
+
+    fn fail(error: E) -> Self::Whole {
+        Err(error)
+    }
+}
+
+/// The same kind, of a function of which some errors are stored. See [`Entry::negative`](crate::Entry::negative).
+#[derive(Debug)]
+pub struct Negative<K>(PhantomData<fn() -> K>);
+
+impl<K: Fails> Outcome for Negative<K>
+where
+    K::Error: Cacheable,
+{
+    type Whole = K::Whole;
+    type Value = K::Value;
+
+    fn split(whole: &Self::Whole) -> Split<'_, Self::Value> {
+        K::split(whole)
+    }
+
+    fn whole(value: Self::Value) -> Self::Whole {
+        K::whole(value)
+    }
+
+    fn empty() -> Option<Self::Whole> {
+        K::empty()
+    }
+
+    fn error(whole: &Self::Whole) -> Option<&dyn Any> {
+        K::error_in(whole).map(|error| error as &dyn Any)
+    }
+
+    fn failure(whole: &Self::Whole) -> Option<Value> {
+        K::error_in(whole).map(|error| Arc::new(Failure(error.clone())) as Value)
+    }
+
+    fn failed(value: Value) -> Option<Self::Whole> {
+        value.downcast_ref::<Failure<K::Error>>().map(|failure| K::fail(failure.0.clone()))
+    }
+
+    fn failures() -> Option<Coder> {
+        Some(Coder::of::<Failure<K::Error>>())
+    }
+}
+
+impl<K: Fails + MayBeEmpty> MayBeEmpty for Negative<K> where K::Error: Cacheable {}
+
+impl<K: Fails + Rejectable> Rejectable for Negative<K>
+where
+    K::Error: Cacheable,
+{
+    fn reject(error: Error) -> Self::Whole {
+        K::reject(error)
+    }
+}
+
+impl<K: MayBeEmpty + Rejectable> MayBeEmpty for Shedding<K> {}
 impl<T> MayBeEmpty for Optional<T> {}
 impl<T, E> MayBeEmpty for FallibleOptional<T, E> {}
 
@@ -292,4 +512,6 @@ mod sealed {
     impl<T> Sealed for super::Optional<T> {}
     impl<T, E> Sealed for super::FallibleOptional<T, E> {}
     impl<T> Sealed for super::Plain<T> {}
+    impl<K> Sealed for super::Shedding<K> {}
+    impl<K> Sealed for super::Negative<K> {}
 }

@@ -18,11 +18,14 @@ mod look;
 mod replace;
 mod scout;
 mod settle;
+mod stale;
 
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::bulkhead::Places;
 use crate::clock::Moment;
 use crate::codec::Coder;
 use crate::context::Context;
@@ -39,6 +42,7 @@ use crate::key::Name;
 use crate::lease::Right;
 use crate::metrics::Happened;
 use crate::metrics::Timer;
+use crate::policy::Stale;
 use crate::read::look::Away;
 use crate::read::look::Look;
 use crate::read::look::MOST_LOOKS;
@@ -50,6 +54,8 @@ use crate::watch::Watch;
 pub(crate) use crate::read::replace::put;
 pub(crate) use crate::read::replace::refresh;
 pub(crate) use crate::read::settle::Landing;
+pub(crate) use crate::read::stale::Fallback;
+use crate::read::stale::Past;
 
 /// One call of a cached function, without its type.
 #[derive(Clone, Debug)]
@@ -62,8 +68,16 @@ pub(crate) struct Request {
     /// Whether the function can say that there is nothing.
     pub(crate) may_be_empty: bool,
     pub(crate) codec: Coder,
+    /// The same for the errors that are stored, if any are.
+    pub(crate) failures: Option<Coder>,
     /// How long tokens live that are created for it.
     pub(crate) token_life: Duration,
+    /// What may be served past its time.
+    pub(crate) stale: Stale,
+    /// How many loads of the function may run at once, if it says.
+    pub(crate) max_loads: Option<usize>,
+    /// Whether a call fails that finds no place among the loads.
+    pub(crate) rejects: bool,
 }
 
 /// How a call goes on.
@@ -72,6 +86,8 @@ pub(crate) enum Access {
     Have(Loaded, Ending),
     /// By loading.
     Load(Box<Load>),
+    /// Not at all: there was no place for the load.
+    Rejected,
 }
 
 /// Everything a load needs to be accounted for.
@@ -86,6 +102,14 @@ pub(crate) struct Load {
     pub(crate) recursive: bool,
     /// Why there is no right to store it, if there is none.
     pub(crate) bypass: Option<Bypass>,
+    /// Its places among the loads that run at once, once it was given them.
+    places: Option<Places>,
+    /// What its caller returns if it fails.
+    pub(crate) fallback: Option<Fallback>,
+    /// Whether it is there to refresh what its caller could be given at once.
+    pub(crate) refreshes: bool,
+    /// When its caller is given the fallback without waiting for it any longer.
+    pub(crate) soft_deadline: Option<Moment>,
     pub(crate) began: Moment,
     pub(crate) created: u64,
     pub(crate) timer: Timer,
@@ -97,7 +121,20 @@ impl Load {
     /// One that begins now, for nobody else.
     fn begin(core: &Core, bypass: Option<Bypass>) -> Self {
         let (began, created, timer) = (core.clock.now(), core.clock.wall(), Timer::start());
-        Self { leader: None, captured: None, key_token: None, recursive: false, bypass, began, created, timer }
+        Self {
+            leader: None,
+            captured: None,
+            key_token: None,
+            recursive: false,
+            bypass,
+            places: None,
+            fallback: None,
+            refreshes: false,
+            soft_deadline: None,
+            began,
+            created,
+            timer,
+        }
     }
 }
 
@@ -112,8 +149,15 @@ pub(crate) async fn access(core: &Arc<Core>, request: &Request, context: &Contex
         }
         access => access,
     };
-    if let Access::Have(loaded, _) = &access {
-        caller.inherit(loaded.dependencies.as_deref());
+    let access = match access {
+        Access::Load(load) => caller.admit(load).await,
+        access => access,
+    };
+    match &access {
+        // What is past its time has to be looked at again sooner than the tokens say.
+        Access::Have(_, Ending::Stale(_)) => caller.inherit(None),
+        Access::Have(loaded, _) => caller.inherit(loaded.dependencies.as_deref()),
+        Access::Load(_) | Access::Rejected => {}
     }
     access
 }
@@ -125,8 +169,9 @@ pub(crate) async fn stored(core: &Arc<Core>, request: &Request, context: &Contex
     let deferred = caller.is_deferred(None);
     let look = if deferred { Look::Away(Away::InTransaction) } else { caller.look_or_pass_by().await };
     let missed = match look {
-        Look::Hit { loaded, remaining } if !caller.is_deferred(loaded.dependencies.as_deref()) => {
+        Look::Hit { loaded, remaining, .. } if !caller.is_deferred(loaded.dependencies.as_deref()) => {
             watch.end(Ending::Hit);
+            caller.touch(remaining);
             caller.inherit(loaded.dependencies.as_deref());
             return Some((loaded, remaining));
         }
@@ -150,7 +195,10 @@ struct Caller<'a> {
     /// Its own registers: its tags, and inside of another load its key.
     registers: Vec<Register>,
     came: Tick,
+    began: Moment,
     deadline: Moment,
+    /// An entry past its time that the last look has found.
+    past: Mutex<Option<Past>>,
     /// Whether others are given what it finds.
     leads: AtomicBool,
 }
@@ -161,9 +209,10 @@ impl<'a> Caller<'a> {
         if context.frame.is_some() {
             registers.push(Register::Key(request.key.clone()));
         }
-        let came = core.flights.tick();
-        let deadline = core.clock.now().after(core.settings.max_wait);
-        Self { core, request, context, watch, registers, came, deadline, leads: AtomicBool::new(false) }
+        let (came, began) = (core.flights.tick(), core.clock.now());
+        let deadline = began.after(core.settings.max_wait);
+        let (past, leads) = (Mutex::default(), AtomicBool::new(false));
+        Self { core, request, context, watch, registers, came, began, deadline, past, leads }
     }
 
     async fn access(&self) -> Access {
@@ -176,8 +225,18 @@ impl<'a> Caller<'a> {
         let mut missed = false;
         loop {
             let look = match self.look_or_pass_by().await {
-                Look::Hit { loaded, .. } => return Access::Have(loaded, Ending::Hit),
-                Look::Miss(miss) => Ok(miss),
+                Look::Hit { loaded, remaining, early } => {
+                    self.touch(remaining);
+                    return match early {
+                        Some(missed) => self.revalidate(&missed, loaded).await,
+                        None => Access::Have(loaded, Ending::Hit),
+                    };
+                }
+                Look::Miss(mut missed) if self.may_revalidate(&missed) => match missed.past.take() {
+                    Some(past) => return self.revalidate(&missed, past.loaded).await,
+                    None => Ok(missed),
+                },
+                Look::Miss(missed) => Ok(missed),
                 Look::Away(away) => Err(away),
             };
             if !std::mem::replace(&mut missed, true) {
@@ -199,15 +258,23 @@ impl<'a> Caller<'a> {
                 break;
             }
             let deliveries = self.core.journal.deliveries();
-            let look = self.look().await;
-            let Look::Hit { loaded, .. } = &look else { return look };
-            if self.is_undelivered(loaded.dependencies.as_deref()) {
-                break;
-            }
-            if self.core.journal.deliveries() == deliveries {
-                return look;
-            }
+            let mut look = self.look().await;
+            let Some(loaded) = look.loaded() else { return look };
+            let undelivered = self.is_undelivered(loaded.dependencies.as_deref());
             // What was delivered meanwhile may be none of this, and may be what the entry rested on when it was read.
+            let delivered = self.core.journal.deliveries() != deliveries;
+            match &mut look {
+                Look::Miss(missed) => {
+                    if undelivered || delivered || self.is_deferred(missed.dependencies()) {
+                        missed.past = None;
+                    }
+                    self.note_past(missed.past.as_ref());
+                    return look;
+                }
+                _ if undelivered => break,
+                _ if !delivered => return look,
+                _ => {}
+            }
         }
         Look::Away(Away::Undelivered)
     }
@@ -227,6 +294,19 @@ impl<'a> Caller<'a> {
         let own = [Register::Key(self.request.key.clone())];
         let inherited = dependencies.unwrap_or_default().iter().map(|dependency| dependency.register.clone());
         self.request.tags.iter().cloned().chain(own).chain(inherited).collect()
+    }
+
+    /// Lets a load begin, if there is a place for it or it has one.
+    async fn admit(&self, mut load: Box<Load>) -> Access {
+        if load.places.is_none() {
+            load.places = Some(match self.place().await {
+                Ok(places) => places,
+                Err(access) => return access,
+            });
+        }
+        load.soft_deadline = self.soft_deadline();
+        load.fallback = load.fallback.or_else(|| self.fallback());
+        Access::Load(load)
     }
 
     fn is_late(&self) -> bool {

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::clock::Moment;
 use crate::envelope::Header;
 use crate::envelope::Origin;
 use crate::envelope::Payload;
@@ -70,6 +71,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Stores an entry and ends the lease, if the lease is still held; says whether it was.
     fn fill(&self, fill: Fill) -> Reply<'_, bool>;
 
+    /// Lets the entry of `key` live for `life` from now on, if there is one.
+    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()>;
+
     /// Marks everything in `targets` as being mutated: tags and lease slots hold the mark, entries and key tokens are gone.
     ///
     /// Other mutations' marks stay. With `renew`, a mark of that id that still stands only lives longer, its token unchanged; where it is lost it is placed anew.
@@ -101,6 +105,8 @@ pub(crate) enum Blob {
 /// An entry that is kept decoded, with whatever the store keeps beside it.
 pub(crate) trait Held: fmt::Debug + Send + Sync {
     fn header(&self) -> &Header;
+    /// Until when it may be served, by the clock of a store in this process.
+    fn expires(&self) -> Option<Moment>;
     fn payload(&self) -> Payload;
     fn weight(&self) -> Option<u64>;
     fn origin(&self) -> Option<Origin>;
@@ -109,6 +115,10 @@ pub(crate) trait Held: fmt::Debug + Send + Sync {
 impl Held for Stored {
     fn header(&self) -> &Header {
         &self.header
+    }
+
+    fn expires(&self) -> Option<Moment> {
+        None
     }
 
     fn payload(&self) -> Payload {
@@ -201,6 +211,9 @@ pub(crate) struct Fill {
     pub(crate) key: Name,
     pub(crate) lease: LeaseId,
     pub(crate) blob: Blob,
+    /// How long it may be served from now on, short of being invalidated.
+    pub(crate) fresh: Duration,
+    /// How long it is kept, perhaps past its time: as long, or longer where something past its time may be served, or shorter where it has to be touched.
     pub(crate) life: Duration,
     /// Registers whose tokens shall live at least `token_life` from now.
     #[cfg_attr(
@@ -235,6 +248,7 @@ pub(crate) struct Mark {
 
 /// Why a store gave no answer. On the read path it means a miss.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "a store in process answers"))]
 pub(crate) enum StoreError {
     /// It did not answer; the command may have run.
     #[error("the store is away: {0}")]

@@ -98,7 +98,8 @@ async fn what_was_invalidated_meanwhile_is_delivered_before_anything_is_read() {
     let Rig { cache, clock, faults } = rig().await;
     scope(cache.clone(), async {
         let row = Row::new();
-        (read(&row, 1).await, read(&row, 2).await);
+        read(&row, 1).await;
+        read(&row, 2).await;
         settled(&cache).await;
         faults.hang();
         assert_eq!(missed(&row, 2).await, Some(Miss::StoreAway));

@@ -11,11 +11,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use cache_runtime::Cache;
+use cache_runtime::Clock;
 use cache_runtime::Site;
 use cache_runtime::cached;
 use cache_runtime::explain::Bypass;
 use cache_runtime::explain::Miss;
 use cache_runtime::explain::Refusal;
+use cache_runtime::explain::Stale;
 use cache_runtime::invalidates;
 use cache_runtime::returns;
 use cache_runtime::scope;
@@ -51,6 +53,12 @@ async fn unnamed(share: f64) -> u64 {
 #[cached(ttl = "5m", key = "unwanted:{id}", unless = |_| true)]
 async fn unwanted(id: u64) -> u64 {
     id
+}
+
+#[cached(ttl = "5m", key = "lenient:{id}", skip(row), stale_if_error = "1h")]
+async fn read_leniently(row: &Row, id: u64) -> u64 {
+    let _ = id;
+    row.read().await
 }
 
 #[invalidates(key = "row:{id}")]
@@ -154,6 +162,23 @@ async fn on_redis() {
     waited().await;
 }
 
+/// A call that finds no place among the loads, and is given an old value instead.
+async fn overloaded() {
+    let clock = Clock::held();
+    let builder = Cache::builder().url("memory:?namespace=metrics-memory").clock(clock.clone());
+    let cache = builder.max_loads(1).load_queue(0, Duration::from_secs(1)).build().unwrap();
+    let row = Row::with_gate(1);
+    scope(cache.clone(), read_leniently(&row, 7)).await;
+    clock.advance(Duration::from_secs(600));
+    let takes_the_place = scope(cache.clone(), read(&row, 8));
+    let is_overloaded = scope(cache.clone(), async {
+        row.has_loads(2).await;
+        assert_eq!(read_leniently(&row, 7).await, 1);
+        row.gate.add_permits(1);
+    });
+    let _ = tokio::join!(takes_the_place, is_overloaded);
+}
+
 /// One call that waits for another process.
 async fn waited() {
     let server = Server::start();
@@ -176,6 +201,7 @@ async fn waited() {
 async fn the_documented_table_is_what_is_emitted() {
     on_memory().await;
     on_redis().await;
+    overloaded().await;
     let documented = documented();
     let mut emitted = BTreeMap::new();
     for ((name, labels), (kind, _)) in &page().0 {
@@ -201,6 +227,8 @@ async fn the_facade_and_the_stats_count_the_same() {
         ("cache_misses_total", counts.misses),
         ("cache_joined_total", counts.joined),
         ("cache_waited_total", counts.waited),
+        ("cache_stale_total", counts.stale),
+        ("cache_overloaded_total", counts.overloaded),
         ("cache_loads_total", counts.loads),
         ("cache_failures_total", counts.failures),
         ("cache_bypassed_total", counts.bypassed),
@@ -232,7 +260,8 @@ fn every_reason_is_documented() {
     let misses = Miss::ALL.iter().map(|why| (why.name(), why.to_string()));
     let bypasses = Bypass::ALL.iter().map(|why| (why.name(), why.to_string()));
     let refusals = Refusal::ALL.iter().map(|why| (why.name(), why.to_string()));
-    for (name, sentence) in misses.chain(bypasses).chain(refusals) {
+    let stale = Stale::ALL.iter().map(|why| (why.name(), why.to_string()));
+    for (name, sentence) in misses.chain(bypasses).chain(refusals).chain(stale) {
         let row = format!("| `{name}` | {sentence} |");
         assert!(document.contains(&row), "docs/observability.md lacks: {row}");
     }

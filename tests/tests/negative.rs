@@ -228,3 +228,115 @@ async fn nothing_lives_for_its_own_time() {
     })
     .await;
 }
+
+mod errors {
+    //! Errors that are stored, because they are answers.
+
+    use serde::Deserialize;
+    use serde::Serialize;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum DbError {
+        NotFound,
+        Forbidden { by: String },
+        Timeout,
+    }
+
+    #[cached(ttl = "5m", key = "row:{id}", skip(names), negative = DbError::NotFound | DbError::Forbidden { .. }, negative_ttl = "30s", jitter = 0, tags = ["rows"], handle = row_entry)]
+    async fn row(names: &Names, id: u64) -> Result<String, DbError> {
+        answer(names, id)
+    }
+
+    #[cached(ttl = "5m", key = "row:{id}", skip(names), tags = ["rows"])]
+    async fn row_without(names: &Names, id: u64) -> Result<String, DbError> {
+        answer(names, id)
+    }
+
+    #[cached(ttl = "5m", key = "maybe:{id}", skip(names), negative = |error| *error == DbError::NotFound, negative_ttl = "30s")]
+    async fn maybe(names: &Names, id: u64) -> Result<Option<String>, DbError> {
+        answer(names, id).map(|name| Some(name).filter(|name| !name.is_empty()))
+    }
+
+    fn answer(names: &Names, id: u64) -> Result<String, DbError> {
+        let found = names.read(id);
+        match id {
+            2 => Err(DbError::Forbidden { by: "law".to_owned() }),
+            3 => Err(DbError::Timeout),
+            _ => found.ok_or(DbError::NotFound),
+        }
+    }
+
+    async fn an_error_that_is_an_answer_is_stored(cache: Cache, _: Cache) {
+        let names = Names::default();
+        for (id, error) in [(1, DbError::NotFound), (2, DbError::Forbidden { by: "law".to_owned() })] {
+            assert_eq!(row(&names, id).await, Err(error.clone()));
+            filled(&cache, "row", id).await;
+            let loads = names.loads();
+            assert_eq!(row(&names, id).await, Err(error.clone()));
+            assert_eq!(names.loads(), loads, "it was loaded again");
+            assert_eq!(row_entry(&id).get().await, Some(Err(error)));
+        }
+        assert_eq!(cache.stats().function("row").failures, 0);
+    }
+
+    async fn any_other_error_is_its_callers_own(_: Cache, _: Cache) {
+        let names = Names::default();
+        for loads in 1..=3 {
+            assert_eq!(row(&names, 3).await, Err(DbError::Timeout));
+            assert_eq!(names.loads(), loads);
+        }
+    }
+
+    async fn a_stored_error_goes_with_its_tags_and_its_key(cache: Cache, other: Cache) {
+        let names = Names::default();
+        assert_eq!(row(&names, 1).await, Err(DbError::NotFound));
+        filled(&cache, "row", 1).await;
+        names.write(1, "Ada");
+        assert_eq!(other.invalidate_tags(["rows"]).await, cache_runtime::Delivery::Applied);
+        assert_eq!(row(&names, 1).await, Ok("Ada".to_owned()));
+    }
+
+    async fn a_function_that_stores_no_errors_is_not_given_one(cache: Cache, _: Cache) {
+        let names = Names::default();
+        assert_eq!(row(&names, 1).await, Err(DbError::NotFound));
+        filled(&cache, "row", 1).await;
+        names.write(1, "Ada");
+        assert_eq!(row_without(&names, 1).await, Ok("Ada".to_owned()));
+    }
+
+    async fn nothing_and_an_error_are_told_apart(cache: Cache, _: Cache) {
+        let names = Names::default();
+        names.write(4, "");
+        assert_eq!((maybe(&names, 1).await, maybe(&names, 4).await), (Err(DbError::NotFound), Ok(None)));
+        filled(&cache, "maybe", 2).await;
+        let loads = names.loads();
+        assert_eq!((maybe(&names, 1).await, maybe(&names, 4).await), (Err(DbError::NotFound), Ok(None)));
+        assert_eq!(names.loads(), loads);
+    }
+
+    on_every_store! {
+        an_error_that_is_an_answer_is_stored
+        any_other_error_is_its_callers_own
+        a_stored_error_goes_with_its_tags_and_its_key
+        a_function_that_stores_no_errors_is_not_given_one
+        nothing_and_an_error_are_told_apart
+    }
+
+    #[tokio::test]
+    async fn a_stored_error_lives_for_its_own_time() {
+        let clock = Clock::held();
+        let cache = Cache::builder().clock(clock.clone()).build().unwrap();
+        scope(cache, async {
+            let names = Names::default();
+            assert_eq!(row(&names, 1).await, Err(DbError::NotFound));
+            names.write(1, "Ada");
+            clock.advance(Duration::from_secs(29));
+            assert_eq!(row(&names, 1).await, Err(DbError::NotFound));
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(row(&names, 1).await, Ok("Ada".to_owned()));
+        })
+        .await;
+    }
+}

@@ -20,6 +20,9 @@ fn mistakes_are_reported_where_they_are() {
         "derive",
         "result",
         "on_unreachable",
+        "stale",
+        "negative",
+        "loads",
     ];
     for family in families {
         cases.compile_fail(format!("tests/ui/{family}/*.rs"));

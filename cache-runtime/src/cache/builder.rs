@@ -183,6 +183,18 @@ impl Builder {
         self
     }
 
+    /// How many loads run at once in this process, which is what the source of truth is asked when the cache is empty or away. A load inside of another takes no place of its own. Defaults to 256.
+    pub fn max_loads(mut self, loads: usize) -> Self {
+        self.settings.bulkhead.loads = loads;
+        self
+    }
+
+    /// How many calls may wait for a place among the loads, and for how long each, before they count as [`overloaded`](crate::Counts::overloaded). Defaults to 10,000 and 10 s.
+    pub fn load_queue(mut self, most: usize, wait: Duration) -> Self {
+        (self.settings.bulkhead.queue, self.settings.bulkhead.wait) = (most, wait);
+        self
+    }
+
     /// How long a lease on a remote store lives without being renewed, which is how long others wait for a load whose process was killed. Defaults to 3 s.
     pub fn lease(mut self, life: Duration) -> Self {
         self.settings.lease = life;
@@ -396,6 +408,9 @@ impl Builder {
         if settings.breaker.failures == 0 {
             return Err(Kind::Setting("a breaker that opens after no failure").into());
         }
+        if settings.bulkhead.loads == 0 {
+            return Err(Kind::Setting("a bulkhead without room for any load").into());
+        }
         if settings.poll.0.is_zero() || settings.poll.0 > settings.poll.1 {
             return Err(
                 Kind::Setting("the first pause between polls must be more than zero and at most the longest").into()
@@ -404,7 +419,11 @@ impl Builder {
         if !(0.0..=1.0).contains(&settings.jitter) {
             return Err(Kind::Setting("the jitter must be between 0 and 1").into());
         }
-        if waits.iter().chain([&settings.max_wait, &settings.poll.1]).any(|wait| *wait > LONGEST) {
+        if waits
+            .iter()
+            .chain([&settings.max_wait, &settings.poll.1, &settings.bulkhead.wait])
+            .any(|wait| *wait > LONGEST)
+        {
             return Err(
                 Kind::Setting("a timeout, a wait, a lease, a guard or a hold-off of more than ten years").into()
             );

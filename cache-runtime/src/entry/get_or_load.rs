@@ -3,6 +3,8 @@
 //! Written out rather than as an `async fn`, which would hold the load two or three times over: loads nest, and their sizes would multiply. And in three layers, of
 //! which each is compiled once for what it has to know: the load itself, the function's value, or nothing of them ([`Stage`]).
 
+mod owned;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -12,14 +14,20 @@ use std::task::ready;
 
 use pin_project_lite::pin_project;
 
+pub use crate::entry::get_or_load::owned::GetOrLoadOwned;
 use crate::entry::parts::Parts;
 use crate::entry::parts::Typed;
 use crate::entry::stage::Stage;
+use crate::entry::stage::Way;
 use crate::entry::whole;
+use crate::error::Error;
+use crate::explain::Ending;
+use crate::explain::Stale;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
 use crate::outcome::Split;
 use crate::policy::TimeToLive;
+use crate::read::Landing;
 
 pin_project! {
     /// Ends with what the function returns, stored or loaded.
@@ -42,7 +50,7 @@ struct Calling<T> {
 impl<K: Outcome, T, F> GetOrLoad<K, T, F> {
     #[inline]
     pub(super) fn new(parts: Parts, ttl: T, load: F) -> Self {
-        Self { calling: Calling { parts, ttl, stage: Stage::New }, load, kind: PhantomData }
+        Self { calling: Calling::new(parts, ttl), load, kind: PhantomData }
     }
 }
 
@@ -63,6 +71,10 @@ where
 }
 
 impl<T> Calling<T> {
+    fn new(parts: Parts, ttl: T) -> Self {
+        Self { parts, ttl, stage: Stage::New }
+    }
+
     #[inline]
     fn poll<K: Outcome>(
         &mut self,
@@ -73,18 +85,52 @@ impl<T> Calling<T> {
         K::Value: Cacheable,
         T: TimeToLive<K::Value>,
     {
-        if matches!(self.stage, Stage::New) {
-            if !self.parts.said.options.rare().unused
-                && let Some(whole) = self.parts.local_hit::<K>()
-            {
-                return Poll::Ready(whole);
-            }
-            self.stage = Stage::first(&self.parts, Typed::of::<K>(self.ttl.fixed()));
+        if matches!(self.stage, Stage::New)
+            && let Some(whole) = self.begin::<K>()
+        {
+            return Poll::Ready(whole);
         }
-        self.poll_on::<K>(load, poller)
+        if let Some(whole) = ready!(self.poll_access::<K>(poller)) {
+            return Poll::Ready(whole);
+        }
+        self.poll_load::<K>(load, poller)
     }
 
-    fn poll_on<K: Outcome>(
+    /// What is stored in this process is served without further ado; otherwise the call is on its way.
+    #[inline]
+    fn begin<K: Outcome>(&mut self) -> Option<K::Whole>
+    where
+        K::Value: Cacheable,
+        T: TimeToLive<K::Value>,
+    {
+        if !self.parts.said.options.rare().unused
+            && let Some(whole) = self.parts.local_hit::<K>()
+        {
+            return Some(whole);
+        }
+        self.stage = Stage::first(&self.parts, Typed::of::<K>(self.ttl.fixed()));
+        None
+    }
+
+    /// What there is without loading, if there is anything.
+    fn poll_access<K: Outcome>(&mut self, poller: &mut Poller<'_>) -> Poll<Option<K::Whole>>
+    where
+        K::Value: Cacheable,
+    {
+        let (whole, how) = match ready!(self.stage.access(self.parts.cache.core(), poller)) {
+            Way::Have(loaded, how) => (whole::<K>(loaded), how),
+            Way::Rejected => (K::rejected(Error::overload()), Ending::Rejected),
+            Way::Load => return Poll::Ready(None),
+        };
+        if whole.is_some() {
+            self.stage.served(how);
+        } else {
+            self.stage.not_served();
+        }
+        Poll::Ready(whole)
+    }
+
+    fn poll_load<K: Outcome>(
         &mut self,
         mut load: Pin<&mut dyn Future<Output = K::Whole>>,
         poller: &mut Poller<'_>,
@@ -93,25 +139,40 @@ impl<T> Calling<T> {
         K::Value: Cacheable,
         T: TimeToLive<K::Value>,
     {
-        if let Some((loaded, how)) = ready!(self.stage.access(self.parts.cache.core(), poller)) {
-            if let Some(whole) = whole::<K>(loaded) {
-                self.stage.served(how);
-                return Poll::Ready(whole);
-            }
-            self.stage.not_served();
-        }
         let mut polled = Poll::Pending;
         self.stage.within(&mut || polled = load.as_mut().poll(poller));
         let whole = ready!(polled);
+        let core = self.parts.cache.core();
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Loading(loading) => {
                 let landing = self.parts.landing::<K>(&whole, &self.ttl);
-                loading.settle(self.parts.cache.core(), landing);
+                let old =
+                    if let Landing::Failed = landing { loading.fallback().and_then(self::whole::<K>) } else { None };
+                if old.is_some() {
+                    loading.fall_back(core, Stale::Failed);
+                }
+                loading.settle(core, landing);
+                Poll::Ready(old.unwrap_or(whole))
             }
-            Stage::Alone(alone) => alone.end(matches!(K::split(&whole), Split::Failed)),
-            Stage::New | Stage::Accessing(..) | Stage::Over => {}
+            Stage::Alone(alone) => {
+                alone.end(matches!(K::split(&whole), Split::Failed));
+                Poll::Ready(whole)
+            }
+            Stage::New | Stage::Accessing(..) | Stage::Over => Poll::Ready(whole),
         }
-        Poll::Ready(whole)
+    }
+
+    /// What the caller is given without waiting for its load, which then goes on beside it.
+    fn leave<K: Outcome>(&mut self, why: Stale) -> Option<K::Whole>
+    where
+        K::Value: Cacheable,
+    {
+        let core = self.parts.cache.core();
+        let loading = self.stage.loading()?;
+        let old = whole::<K>(loading.fallback()?)?;
+        loading.fall_back(core, why);
+        loading.detach();
+        Some(old)
     }
 }
 

@@ -40,6 +40,10 @@ impl<V: Any> TimeToLive<V> for Keeping {
             Kept::Asked(ttl) => ttl.fixed(),
         }
     }
+
+    fn keeps(&self, error: &dyn Any) -> bool {
+        matches!(&self.0, Kept::Asked(ttl) if ttl.keeps(error))
+    }
 }
 
 impl fmt::Debug for Keeping {
@@ -55,6 +59,7 @@ impl fmt::Debug for Keeping {
 trait Ask: Send + Sync {
     fn of(&self, value: &dyn Any) -> Duration;
     fn fixed(&self) -> Option<Duration>;
+    fn keeps(&self, error: &dyn Any) -> bool;
     fn again(&self) -> Box<dyn Ask>;
 }
 
@@ -71,6 +76,10 @@ impl<V: Any, T: TimeToLive<V> + Clone + Send + Sync + 'static> Ask for Asked<V, 
 
     fn fixed(&self) -> Option<Duration> {
         self.ttl.fixed()
+    }
+
+    fn keeps(&self, error: &dyn Any) -> bool {
+        self.ttl.keeps(error)
     }
 
     fn again(&self) -> Box<dyn Ask> {

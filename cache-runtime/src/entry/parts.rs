@@ -24,11 +24,14 @@ use crate::key::Name;
 use crate::key::SecretOf;
 use crate::key::Text;
 use crate::key::Unwritable;
+use crate::local::Kept;
+use crate::local::Local;
 use crate::metrics::Happened;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
 use crate::outcome::Split;
 use crate::policy;
+use crate::policy::Stale;
 use crate::policy::TimeToLive;
 use crate::read;
 use crate::read::Landing;
@@ -52,7 +55,9 @@ pub(super) struct Parts {
 /// What a request has to know of the types.
 pub(super) struct Typed {
     may_be_empty: bool,
+    rejects: bool,
     codec: Coder,
+    failures: Option<Coder>,
     ttl: Option<Duration>,
 }
 
@@ -62,7 +67,8 @@ impl Typed {
     where
         K::Value: Cacheable,
     {
-        Self { may_be_empty: K::empty().is_some(), codec: Coder::of::<K::Value>(), ttl }
+        let (codec, failures) = (Coder::of::<K::Value>(), K::failures());
+        Self { may_be_empty: K::empty().is_some(), rejects: K::REJECTS, codec, failures, ttl }
     }
 }
 
@@ -123,12 +129,31 @@ impl Parts {
         if !kept.is_of(self.site, self.instance()) || !self.has_tag_text(kept.tag_text()) {
             return None;
         }
+        if self.said.options.has_rare() && !self.is_usual_hit(local, &kept) {
+            return None;
+        }
         let whole = match kept.value() {
-            Some(value) => K::whole(value.downcast_ref::<K::Value>()?.clone()),
+            Some(value) => match value.downcast_ref::<K::Value>() {
+                Some(value) => K::whole(value.clone()),
+                None => K::failed(value.clone())?,
+            },
             None => K::empty()?,
         };
         watch::hit(core, self.site);
         Some(whole)
+    }
+
+    /// Whether nothing comes of a hit but its value. What dies of not being read is kept for longer.
+    #[cold]
+    fn is_usual_hit(&self, local: &Local, kept: &Kept) -> bool {
+        let Stale { early, idle, .. } = self.said.options.rare().stale;
+        if early.is_some() && local.is_ending(kept) {
+            return false;
+        }
+        if let Some(idle) = idle {
+            local.was_used(kept, idle);
+        }
+        true
     }
 
     pub(super) fn slice(&self, span: Span) -> &[u8] {
@@ -173,6 +198,7 @@ impl Parts {
 
     #[track_caller]
     pub(super) fn request(&self, typed: Typed) -> Request {
+        let rare = self.said.options.rare();
         Request {
             site: self.site,
             key: Name::new(&self.full_key()),
@@ -180,7 +206,11 @@ impl Parts {
             version: self.site.value_version(),
             may_be_empty: typed.may_be_empty,
             codec: self.codec(typed.codec),
-            token_life: policy::token_life(typed.ttl),
+            failures: typed.failures.map(|failures| self.codec(failures)),
+            token_life: policy::token_life(typed.ttl.map(|ttl| ttl.saturating_add(rare.stale.window()))),
+            stale: rare.stale,
+            max_loads: rare.max_loads,
+            rejects: typed.rejects,
         }
     }
 
@@ -213,6 +243,12 @@ impl Parts {
             (Split::Value(value), _) => self.stored(Some(Arc::new(value.clone())), ttl.of(value)),
             (Split::Empty, Some(ttl)) => self.stored(None, ttl),
             (Split::Empty, None) => Landing::Empty,
+            (Split::Failed, Some(for_failures)) if K::error(whole).is_some_and(|error| ttl.keeps(error)) => {
+                match self.stored(K::failure(whole), for_failures) {
+                    Landing::Stored { value, ttl, origin, .. } => Landing::Stored { value, ttl, origin, failed: true },
+                    other => other,
+                }
+            }
             (Split::Failed, _) => Landing::Failed,
         }
     }
@@ -222,7 +258,7 @@ impl Parts {
         let ttl =
             policy::jittered(ttl, self.said.options.rare().jitter.unwrap_or(core.settings.jitter), core.host.random());
         let origin = Origin { site: self.site, instance: self.instance(), tags: self.tag_text().into() };
-        Landing::Stored { value, ttl, origin }
+        Landing::Stored { value, ttl, origin, failed: false }
     }
 
     /// Says that the load around this call cannot depend on what it finds.

@@ -9,6 +9,7 @@ use std::ops::DerefMut;
 use std::time::Duration;
 
 use crate::key::Text;
+use crate::policy::Stale;
 
 thread_local! {
     /// The box of the last call that ended in this thread.
@@ -49,6 +50,8 @@ pub(super) struct Rare {
     pub(super) in_transaction: bool,
     /// Whether the call is to pass by the cache.
     pub(super) unused: bool,
+    pub(super) stale: Stale,
+    pub(super) max_loads: Option<usize>,
 }
 
 /// A part of a text.
@@ -70,6 +73,12 @@ impl Options {
         &self.rare
     }
 
+    /// Whether anything may have been said that most calls say nothing of.
+    #[inline]
+    pub(super) fn has_rare(&self) -> bool {
+        self.is_rare
+    }
+
     pub(super) fn rare_mut(&mut self) -> &mut Rare {
         self.is_rare = true;
         &mut self.rare
@@ -86,7 +95,15 @@ impl Options {
 }
 
 impl Rare {
-    const NONE: Self = Self { of: None, jitter: None, negative_ttl: None, in_transaction: false, unused: false };
+    const NONE: Self = Self {
+        of: None,
+        jitter: None,
+        negative_ttl: None,
+        in_transaction: false,
+        unused: false,
+        stale: Stale::NONE,
+        max_loads: None,
+    };
 }
 
 impl Deref for Said {

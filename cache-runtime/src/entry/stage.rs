@@ -10,6 +10,7 @@ use std::task::ready;
 use tracing::Instrument as _;
 use tracing::Span;
 
+use crate::clock::Moment;
 use crate::context::Context;
 use crate::core::Core;
 use crate::core::Loaded;
@@ -17,6 +18,7 @@ use crate::entry::parts::Parts;
 use crate::entry::parts::Typed;
 use crate::explain::Bypass;
 use crate::explain::Ending;
+use crate::explain::Stale;
 use crate::host::Task;
 use crate::metrics::Happened;
 use crate::metrics::Timer;
@@ -49,8 +51,19 @@ pub(super) struct Call {
 pub(super) struct Loading {
     call: Arc<Call>,
     load: Box<Load>,
+    /// That of the caller, and that of the load.
+    outer: Context,
     context: Context,
     span: Span,
+}
+
+/// What the read path came to.
+pub(super) enum Way {
+    /// What there is without loading, and how the call came by it.
+    Have(Loaded, Ending),
+    /// Not to load either.
+    Rejected,
+    Load,
 }
 
 pub(super) struct Alone {
@@ -85,17 +98,26 @@ impl Stage {
         Self::Alone(Box::new(Alone { watch, context: differs.then_some(inner), why, timer: Timer::start() }))
     }
 
-    /// Goes on until it is known whether to load; otherwise, what there is without, and how the call came by it.
-    pub(super) fn access(&mut self, core: &Arc<Core>, poller: &mut Poller<'_>) -> Poll<Option<(Loaded, Ending)>> {
-        let Self::Accessing(call, access) = self else { return Poll::Ready(None) };
+    /// Goes on until it is known whether to load.
+    pub(super) fn access(&mut self, core: &Arc<Core>, poller: &mut Poller<'_>) -> Poll<Way> {
+        let Self::Accessing(call, access) = self else { return Poll::Ready(Way::Load) };
         let load = match ready!(access.as_mut().poll(poller)) {
-            Access::Have(loaded, how) => return Poll::Ready(Some((loaded, how))),
+            Access::Have(loaded, how) => return Poll::Ready(Way::Have(loaded, how)),
+            Access::Rejected => return Poll::Ready(Way::Rejected),
             Access::Load(load) => load,
         };
         let context = load.context(core, &call.request, &call.context, &call.watch);
-        let span = call.watch.load_span();
-        *self = Self::Loading(Box::new(Loading { call: call.clone(), load, context, span }));
-        Poll::Ready(None)
+        let (outer, span) = (call.context.clone(), call.watch.load_span());
+        *self = Self::Loading(Box::new(Loading { call: call.clone(), load, outer, context, span }));
+        Poll::Ready(Way::Load)
+    }
+
+    /// The load, if there is one that others may be given the fruit of.
+    pub(super) fn loading(&mut self) -> Option<&mut Loading> {
+        match self {
+            Self::Loading(loading) => Some(loading),
+            _ => None,
+        }
     }
 
     /// The call returns what it was given.
@@ -128,8 +150,39 @@ impl Stage {
 impl Loading {
     /// The load has ended.
     pub(super) fn settle(self, core: &Arc<Core>, landing: Landing) {
-        let Self { call, load, context, .. } = self;
-        load.settle(core, &call.request, (&call.context, &context), &call.watch, landing);
+        let Self { call, load, outer, context, .. } = self;
+        load.settle(core, &call.request, (&outer, &context), &call.watch, landing);
+    }
+
+    /// What its caller may be given in its place.
+    pub(super) fn fallback(&self) -> Option<Loaded> {
+        self.load.fallback.as_ref().map(|fallback| fallback.loaded.clone())
+    }
+
+    /// Its caller is given that, for this reason.
+    pub(super) fn fall_back(&self, core: &Arc<Core>, why: Stale) {
+        let Some(fallback) = &self.load.fallback else { return };
+        let ending = fallback.ending(why);
+        self.call.watch.end(ending);
+        if let Some(frame) = &self.outer.frame {
+            let known = fallback.loaded.dependencies.as_deref();
+            read::inherit(frame, core.id(), known.filter(|_| ending == Ending::Hit));
+        }
+    }
+
+    /// Whether its caller can be given that at once.
+    pub(super) fn is_a_refresh(&self) -> bool {
+        self.load.refreshes
+    }
+
+    /// When its caller is given that without waiting any longer.
+    pub(super) fn soft_deadline(&self) -> Option<Moment> {
+        self.load.soft_deadline
+    }
+
+    /// It goes on without its caller.
+    pub(super) fn detach(&mut self) {
+        self.outer.frame = None;
     }
 }
 

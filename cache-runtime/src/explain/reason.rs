@@ -49,6 +49,7 @@ reasons! {
     Miss {
         Absent "absent" "there is no entry"
         Expired "expired" "the entry's time to live is up"
+        Early "early" "the entry's time to live is almost up"
         Invalidated "invalidated" "a tag or key that the entry depends on was invalidated"
         TokenGone "token_gone" "a tag or key that the entry depends on has no token: it was invalidated, or the store forgot it"
         Mutating "mutating" "a mutation of something that the entry depends on is running"
@@ -64,6 +65,22 @@ reasons! {
         Unused "unused" "the function's `when` said no"
         NameClash "name_clash" "another function has the same name, and neither has a key"
         Unnamed "unnamed" "a part of its key or of a tag could not be written"
+    }
+
+    /// Why a call was given an entry that is past its time, or was invalidated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::explain::Stale;
+    ///
+    /// assert_eq!(Stale::Failed.to_string(), "the load failed");
+    /// ```
+    Stale {
+        Revalidating "revalidating" "it is being refreshed"
+        Failed "failed" "the load failed"
+        Slow "slow" "the load took longer than the soft timeout"
+        Overloaded "overloaded" "too many loads were running"
     }
 
     /// Why a function ran without the right to store or share what it returned.

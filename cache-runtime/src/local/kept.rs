@@ -3,6 +3,7 @@
 //! Most of what a hit takes is fetching it from memory. So what it looks at lies together, before the rest, and an entry is one block and small.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::clock::Moment;
 use crate::codec::Value;
@@ -13,6 +14,7 @@ use crate::local::cell::Cell;
 use crate::site::Instance;
 use crate::site::Site;
 use crate::store::Held;
+use crate::sync::AtomicU64;
 use crate::token::LeaseId;
 
 /// See the module. The fields lie in the order in which they are written.
@@ -20,6 +22,8 @@ use crate::token::LeaseId;
 #[repr(C)]
 pub(crate) struct Kept {
     expires: Moment,
+    /// Until when it is kept, which may be longer, and may be put off.
+    ends: AtomicU64,
     /// The value, unless what is stored is the news that there is none.
     value: Option<Value>,
     /// Which function filled it, if that is known.
@@ -29,6 +33,13 @@ pub(crate) struct Kept {
     weight: u64,
     fill: LeaseId,
     header: Header,
+}
+
+/// Until when an entry may be served, and until when it is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) expires: Moment,
+    pub(super) ends: Moment,
 }
 
 /// What an entry has if it depends on anything.
@@ -43,7 +54,8 @@ struct Tagged {
 pub(super) type Tokens = Box<[(u64, Arc<Cell>)]>;
 
 impl Kept {
-    pub(super) fn new(held: &dyn Held, fill: LeaseId, expires: Moment, tokens: Tokens, weight: u64) -> Self {
+    pub(super) fn new(held: &dyn Held, fill: LeaseId, times: Times, tokens: Tokens, weight: u64) -> Self {
+        let Times { expires, ends } = times;
         let value = match held.payload() {
             Payload::Value(value) => Some(value),
             Payload::Bytes(_) | Payload::Empty => None,
@@ -53,14 +65,24 @@ impl Kept {
             None => (None, Instance::NONE, Box::default()),
         };
         let tagged = (!text.is_empty() || !tokens.is_empty()).then(|| Box::new(Tagged { text, tokens }));
-        Self { expires, value, site, instance, tagged, header: held.header().clone(), fill, weight }
+        Self {
+            expires,
+            ends: AtomicU64::new(ends.0),
+            value,
+            site,
+            instance,
+            tagged,
+            header: held.header().clone(),
+            fill,
+            weight,
+        }
     }
 
     /// Whether it may be served now.
     #[inline]
     pub(super) fn is_valid(&self, now: Moment) -> bool {
         let stands = |tagged: &Tagged| tagged.tokens.iter().all(|(token, cell)| cell.holds(*token, now));
-        now < self.expires && self.tagged.as_deref().is_none_or(stands)
+        now < self.expires && !self.has_ended(now) && self.tagged.as_deref().is_none_or(stands)
     }
 
     /// Whether this instance of the function of `site` filled it.
@@ -81,8 +103,28 @@ impl Kept {
         self.value.as_ref()
     }
 
-    pub(super) fn has_expired(&self, now: Moment) -> bool {
-        self.expires <= now
+    /// Whether it is kept no longer.
+    #[inline]
+    pub(super) fn has_ended(&self, now: Moment) -> bool {
+        self.ends.load(Ordering::Relaxed) <= now.0
+    }
+
+    /// Keeps it until `ends`.
+    #[inline]
+    pub(super) fn keep_until(&self, ends: Moment) {
+        self.ends.store(ends.0, Ordering::Relaxed);
+    }
+
+    /// What is known of it without its value.
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Until when it may be served.
+    #[inline]
+    pub(crate) fn expires(&self) -> Moment {
+        self.expires
     }
 
     pub(super) fn fill(&self) -> LeaseId {
@@ -97,6 +139,10 @@ impl Kept {
 impl Held for Kept {
     fn header(&self) -> &Header {
         &self.header
+    }
+
+    fn expires(&self) -> Option<Moment> {
+        Some(self.expires)
     }
 
     fn payload(&self) -> Payload {

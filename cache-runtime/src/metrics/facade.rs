@@ -21,6 +21,7 @@ use crate::explain::Bypass;
 use crate::explain::Ending;
 use crate::explain::Miss;
 use crate::explain::Refusal;
+use crate::explain::Stale;
 use crate::metrics::Happened;
 use crate::metrics::Operation;
 #[cfg(feature = "redis")]
@@ -71,6 +72,8 @@ impl Handles {
             Ending::Waited => 2,
             Ending::Loaded => 3,
             Ending::Bypassed(_) => 4,
+            Ending::Stale(_) => 5,
+            Ending::Rejected => 6,
             _ => return,
         };
         let outcome = Some(("outcome", ending.name()));
@@ -122,12 +125,13 @@ impl Gauges {
     }
 }
 
-const REQUESTS: usize = 5;
-const PLAIN: usize = 13;
+const REQUESTS: usize = 7;
+const PLAIN: usize = 14;
 const MISSES: usize = PLAIN;
 const BYPASSES: usize = MISSES + Miss::ALL.len();
 const REFUSALS: usize = BYPASSES + Bypass::ALL.len();
-const SERIES: usize = REFUSALS + Refusal::ALL.len();
+const STALE: usize = REFUSALS + Refusal::ALL.len();
+const SERIES: usize = STALE + Stale::ALL.len();
 
 /// Where the handle is.
 #[inline]
@@ -146,9 +150,11 @@ fn index(happened: Happened) -> usize {
         Happened::StoreFailed(_) => 10,
         Happened::Unnamed => 11,
         Happened::Rejected => 12,
+        Happened::Overloaded => 13,
         Happened::Missed(why) => MISSES + why as usize,
         Happened::Bypassed(why) => BYPASSES + why as usize,
         Happened::Refused(why) => REFUSALS + why as usize,
+        Happened::Stale(why) => STALE + why as usize,
     }
 }
 
@@ -159,6 +165,8 @@ fn series(happened: Happened) -> (&'static str, Option<(&'static str, &'static s
         Happened::Missed(why) => ("cache_misses_total", Some(("reason", why.name()))),
         Happened::Joined => ("cache_joined_total", None),
         Happened::Waited => ("cache_waited_total", None),
+        Happened::Stale(why) => ("cache_stale_total", Some(("reason", why.name()))),
+        Happened::Overloaded => ("cache_overloaded_total", None),
         Happened::Loading => ("cache_loads_total", None),
         Happened::LoadFailed => ("cache_failures_total", None),
         Happened::Bypassed(why) => ("cache_bypassed_total", Some(("reason", why.name()))),
@@ -193,6 +201,8 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
     ("cache_misses_total", "Calls that found no entry they could use"),
     ("cache_joined_total", "Calls answered by another call's load in this process"),
     ("cache_waited_total", "Calls answered by another process's load"),
+    ("cache_stale_total", "Calls answered by an entry past its time, or one that was invalidated"),
+    ("cache_overloaded_total", "Calls that found no place among the loads that may run at once"),
     ("cache_loads_total", "Times the function's body ran"),
     ("cache_failures_total", "Loads that returned an error"),
     ("cache_bypassed_total", "Loads without the right to store what they brought"),
@@ -228,6 +238,8 @@ impl Operation {
             Self::Release => "release",
             #[cfg(feature = "redis")]
             Self::Fill => "fill",
+            #[cfg(feature = "redis")]
+            Self::Touch => "touch",
             #[cfg(feature = "redis")]
             Self::Mark => "mark",
             #[cfg(feature = "redis")]

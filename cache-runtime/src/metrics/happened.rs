@@ -4,6 +4,7 @@ use crate::explain::Bypass;
 use crate::explain::Ending;
 use crate::explain::Miss;
 use crate::explain::Refusal;
+use crate::explain::Stale;
 
 /// Something worth counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,9 @@ pub(crate) enum Happened {
     Missed(Miss),
     Joined,
     Waited,
+    Stale(Stale),
+    /// There was no place for its load in time.
+    Overloaded,
     Loading,
     LoadFailed,
     Bypassed(Bypass),
@@ -40,6 +44,8 @@ pub(crate) enum Operation {
     #[cfg(all(feature = "metrics", feature = "redis"))]
     Fill,
     #[cfg(all(feature = "metrics", feature = "redis"))]
+    Touch,
+    #[cfg(all(feature = "metrics", feature = "redis"))]
     Mark,
     #[cfg(all(feature = "metrics", feature = "redis"))]
     Revoke,
@@ -52,6 +58,7 @@ impl Happened {
             Ending::Hit => Some(Self::Hit),
             Ending::Joined => Some(Self::Joined),
             Ending::Waited => Some(Self::Waited),
+            Ending::Stale(why) => Some(Self::Stale(why)),
             _ => None,
         }
     }

@@ -164,5 +164,13 @@ impl World {
 fn fill(lease: LeaseId, value: u64, dependencies: Vec<Dependency>) -> Fill {
     let header = Header { schema: 1, version: 0, created: 0, ttl: LONG, load: Duration::ZERO, dependencies };
     let stored = Stored { header, payload: Payload::Value(Arc::new(value)), weight: None, origin: None };
-    Fill { key: key(), lease, blob: Blob::Value(Arc::new(stored)), life: LONG, touch: Vec::new(), token_life: LONG }
+    Fill {
+        key: key(),
+        lease,
+        blob: Blob::Value(Arc::new(stored)),
+        fresh: LONG,
+        life: LONG,
+        touch: Vec::new(),
+        token_life: LONG,
+    }
 }

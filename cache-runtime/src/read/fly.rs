@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::core::Loaded;
 use crate::explain::Bypass;
 use crate::explain::Ending;
+use crate::explain::Stale;
 use crate::flight::Entered;
 use crate::flight::Evidence;
 use crate::flight::Flight;
@@ -81,12 +82,19 @@ impl Caller<'_> {
     }
 
     async fn wait(&self, waiting: Waiting, look: Looked<'_>) -> Turn {
-        match within(&*self.core.host, self.patience(), waiting).await {
+        let soft = self.soft_deadline().map(|deadline| deadline.since(self.core.clock.now()));
+        let patience = soft.map_or(self.patience(), |soft| soft.min(self.patience()));
+        match within(&*self.core.host, patience, waiting).await {
             Some(Ok(Verdict::Landed(loaded))) => Some(self.joined(loaded, look)),
             Some(Ok(Verdict::Lead(leader))) => Some(self.lead(leader, look, None).await),
             Some(Ok(Verdict::Retry) | Err(_)) => None,
-            Some(Ok(Verdict::Alone)) => Some(self.bypass(Bypass::OthersFailed)),
-            None => Some(self.bypass(Bypass::Late)),
+            Some(Ok(Verdict::Alone)) => {
+                Some(self.fall_back(Stale::Failed).unwrap_or_else(|| self.bypass(Bypass::OthersFailed)))
+            }
+            None => {
+                let old = soft.and_then(|_| self.fall_back(Stale::Slow));
+                Some(old.unwrap_or_else(|| self.bypass(Bypass::Late)))
+            }
         }
     }
 
@@ -101,13 +109,12 @@ impl Caller<'_> {
     }
 
     /// Leads a flight: tries for the lease until there is a value, or a reason to load.
-    async fn lead(&self, mut leader: Lead, look: Looked<'_>, scouted: Option<Scouted>) -> Access {
+    async fn lead(&self, leader: Lead, look: Looked<'_>, scouted: Option<Scouted>) -> Access {
         let key_token = look.ok().and_then(|look| self.key_token(look));
         if let Some(right) = &leader.right {
             let captured = right.captured.clone();
             let evidence = Evidence { slot: Slot::Lease(right.lease), captured: captured.clone() };
-            leader.start(Some(evidence));
-            return self.lead_load(leader, None, Some(captured), key_token);
+            return self.lead_load(leader, Some(evidence), None, Some(captured), key_token).await;
         }
         let scouted = match scouted {
             Some(scouted) => scouted,
@@ -125,16 +132,19 @@ impl Caller<'_> {
                 Step::Load(right) => {
                     let bypass = right.as_ref().err().copied();
                     leader.right = right.ok();
-                    leader.start(scouted.evidence);
-                    return self.lead_load(leader, bypass, scouted.captured, key_token);
+                    return self.lead_load(leader, scouted.evidence, bypass, scouted.captured, key_token).await;
                 }
                 // Once it was filled in between is news; again and again it is something that is none of ours.
                 Step::Again if !std::mem::replace(&mut changed, true) => {}
                 Step::Again | Step::Poll => slept = self.sleep(pause.next(self.core.host.random())).await,
             }
+            if self.is_slow()
+                && let Some(old) = self.fall_back(Stale::Slow)
+            {
+                return old;
+            }
             if !slept || self.is_late() {
-                leader.start(None);
-                return self.lead_load(leader, Some(Bypass::Late), None, None);
+                return self.lead_load(leader, None, Some(Bypass::Late), None, None).await;
             }
             let sent = self.core.flights.tick();
             let look = match self.look_or_pass_by().await {
@@ -151,14 +161,21 @@ impl Caller<'_> {
     }
 
     /// Loads for everybody who waits.
-    fn lead_load(
+    async fn lead_load(
         &self,
-        leader: Lead,
+        mut leader: Lead,
+        evidence: Option<Evidence>,
         bypass: Option<Bypass>,
         captured: Option<Vec<Dependency>>,
         key_token: Option<Dependency>,
     ) -> Access {
-        Access::Load(Box::new(Load { leader: Some(leader), captured, key_token, ..self.load(bypass) }))
+        // Whoever comes until there is a place comes before the load begins.
+        let places = match self.place().await {
+            Ok(places) => Some(places),
+            Err(access) => return access,
+        };
+        leader.start(evidence);
+        Access::Load(Box::new(Load { leader: Some(leader), captured, key_token, places, ..self.load(bypass) }))
     }
 
     /// Sleeps; says whether it did, because a runtime that has ended lets nobody sleep.
@@ -172,7 +189,7 @@ impl Caller<'_> {
         self.deadline.since(self.core.clock.now())
     }
 
-    fn flight_key(&self) -> FlightKey {
+    pub(super) fn flight_key(&self) -> FlightKey {
         FlightKey {
             name: self.request.key.clone(),
             tags: self.request.tags.clone(),

@@ -16,7 +16,9 @@ use crate::explain::Bypass;
 use crate::explain::Miss;
 use crate::metrics::Happened;
 use crate::metrics::Operation;
+use crate::policy;
 use crate::read::Caller;
+use crate::read::stale::Past;
 use crate::store::Begin;
 use crate::store::Blob;
 use crate::store::Held;
@@ -31,9 +33,25 @@ use crate::token::State;
 
 /// What was found in the store.
 pub(super) enum Look {
-    Hit { loaded: Loaded, remaining: Duration },
+    Hit {
+        loaded: Loaded,
+        remaining: Duration,
+        /// What a refresh before its time has to know, if it is time for one.
+        early: Option<Box<Missed>>,
+    },
     Miss(Missed),
     Away(Away),
+}
+
+impl Look {
+    /// What there is to return, perhaps past its time.
+    pub(super) fn loaded(&self) -> Option<&Loaded> {
+        match self {
+            Self::Hit { loaded, .. } => Some(loaded),
+            Self::Miss(missed) => missed.past.as_ref().map(|past| &past.loaded),
+            Self::Away(_) => None,
+        }
+    }
 }
 
 /// Why there is nothing to go by.
@@ -77,6 +95,28 @@ pub(super) struct Missed {
     pub(super) states: Vec<State>,
     /// Why it may not be served.
     pub(super) why: Miss,
+    /// The entry that was there, if it may be of use all the same.
+    pub(super) past: Option<Past>,
+}
+
+impl Missed {
+    /// What the entry depends on that may be of use, if that was asked.
+    pub(super) fn dependencies(&self) -> Option<&[Dependency]> {
+        self.past.as_ref()?.loaded.dependencies.as_deref()
+    }
+}
+
+/// What becomes of an entry that was found.
+enum Judged {
+    Hit { loaded: Loaded, remaining: Duration, early: bool },
+    No(Miss, Option<Past>),
+}
+
+/// Where an entry is in its time.
+enum Age {
+    Fresh(Duration),
+    /// How long its time has been up.
+    Past(Duration),
 }
 
 /// How often a call looks again because something changed while it looked.
@@ -114,11 +154,14 @@ impl Caller<'_> {
             let own = states[..self.registers.len()].to_vec();
             let known = registers.into_iter().zip(states).collect();
             let Some((seen, blob)) = entry else {
-                return Ok(Look::Miss(Missed { seen: None, states: own, why: self.absence() }));
+                return Ok(Look::Miss(Missed { seen: None, states: own, why: self.absence(), past: None }));
             };
+            let missed = |why, past| Missed { seen: Some(seen), states: own, why, past };
             return Ok(match self.judge(blob, known).await? {
-                Ok(hit) => hit,
-                Err(why) => Look::Miss(Missed { seen: Some(seen), states: own, why }),
+                Judged::Hit { loaded, remaining, early } => {
+                    Look::Hit { loaded, remaining, early: early.then(|| Box::new(missed(Miss::Early, None))) }
+                }
+                Judged::No(why, past) => Look::Miss(missed(why, past)),
             });
         }
     }
@@ -152,40 +195,74 @@ impl Caller<'_> {
     }
 
     /// The entry as a hit, or why it is none.
-    async fn judge(&self, blob: Blob, mut known: Vec<(Register, State)>) -> Result<Result<Look, Miss>, StoreError> {
-        let Some(held) = self.open(blob) else { return Ok(Err(Miss::Unreadable)) };
-        let header = held.header();
-        let Some(remaining) = self.remaining(header) else { return Ok(Err(Miss::Expired)) };
+    async fn judge(&self, blob: Blob, mut known: Vec<(Register, State)>) -> Result<Judged, StoreError> {
+        let Some(held) = self.open(blob) else { return Ok(Judged::No(Miss::Unreadable, None)) };
+        let (header, age) = (held.header(), self.age(&*held));
+        if matches!(age, Age::Past(by) if by >= self.request.stale.window()) {
+            return Ok(Judged::No(Miss::Expired, None));
+        }
         if let Some(why) = self.other(header) {
-            return Ok(Err(why));
+            return Ok(Judged::No(why, None));
         }
         self.read_missing(header, &mut known).await?;
-        if let Some(why) = header.dependencies.iter().find_map(|dependency| fallen(dependency, &known)) {
-            return Ok(Err(why));
+        let fallen = header.dependencies.iter().find_map(|dependency| fallen(dependency, &known));
+        if let Some(why) = fallen.filter(|_| !self.request.stale.even_invalidated) {
+            return Ok(Judged::No(if let Age::Past(_) = age { Miss::Expired } else { why }, None));
         }
-        let Some(value) = self.decode(&held.payload()) else { return Ok(Err(Miss::Unreadable)) };
+        let Some(value) = self.decode(header, &held.payload()) else { return Ok(Judged::No(Miss::Unreadable, None)) };
         if value.is_none() && !self.request.may_be_empty {
-            return Ok(Err(Miss::OtherOutcome));
+            return Ok(Judged::No(Miss::OtherOutcome, None));
         }
         self.remember_inherited(header);
+        let loaded = Loaded { value, dependencies: self.dependencies(header, &known) };
+        Ok(self.timed(header, loaded, age, fallen))
+    }
+
+    /// An entry of this call that can be read, by its age and by what it depends on.
+    fn timed(&self, header: &Header, loaded: Loaded, age: Age, fallen: Option<Miss>) -> Judged {
+        let stale = &self.request.stale;
+        match (age, fallen) {
+            (Age::Fresh(remaining), None) => {
+                let due =
+                    |beta| policy::is_due_early(remaining, header.ttl, header.load, beta, self.core.host.random());
+                Judged::Hit { loaded, remaining, early: stale.early.is_some_and(due) && self.context.no_fill.is_none() }
+            }
+            // Neither the news that there is nothing nor an error is worth serving past its time.
+            (age, fallen) => {
+                let by = if let Age::Past(by) = age { by } else { Duration::ZERO };
+                let invalidated = fallen.is_some();
+                let is_value = loaded.value.is_some() && !self.is_failure(header);
+                let past = is_value.then_some(Past { loaded, by, invalidated });
+                let why = if let Age::Past(_) = age { Miss::Expired } else { fallen.unwrap_or(Miss::Expired) };
+                Judged::No(why, past)
+            }
+        }
+    }
+
+    /// What a hit depends on, if anybody asks.
+    fn dependencies(&self, header: &Header, known: &[(Register, State)]) -> Option<Arc<[Dependency]>> {
         let own_key = known.iter().filter(|(register, _)| self.is_own_key(register)).map(dependency_on);
         // Inside of another load, what has no token for its own key cannot be depended on.
-        let dependencies = || header.dependencies.iter().cloned().map(Some).chain(own_key).collect();
-        let dependencies = if self.wants_dependencies() { dependencies() } else { None };
-        Ok(Ok(Look::Hit { loaded: Loaded { value, dependencies }, remaining }))
+        let all = || header.dependencies.iter().cloned().map(Some).chain(own_key).collect();
+        if self.wants_dependencies() { all() } else { None }
     }
 
     /// Why it is another function's entry, or one of another deploy, if it is.
     fn other(&self, header: &Header) -> Option<Miss> {
         let has = |tag: &Register| header.dependencies.iter().any(|own| own.register == *tag);
         let heeded = !self.core.breaks(Rule::TypeOfEntry);
-        if heeded && header.schema != self.request.codec.schema {
+        if heeded && header.schema != self.request.codec.schema && !self.is_failure(header) {
             Some(Miss::OtherType)
         } else if heeded && header.version != self.request.version {
             Some(Miss::OtherVersion)
         } else {
             (!self.request.tags.iter().all(has)).then_some(Miss::OtherTags)
         }
+    }
+
+    /// Whether the entry is an error that was stored.
+    fn is_failure(&self, header: &Header) -> bool {
+        self.request.failures.is_some_and(|failures| failures.schema == header.schema)
     }
 
     /// Whether anybody asks what a hit depends on.
@@ -209,11 +286,11 @@ impl Caller<'_> {
     }
 
     /// What the entry says: a value, or that there is none. `None` if it cannot be read.
-    fn decode(&self, payload: &Payload) -> Option<Option<Value>> {
+    fn decode(&self, header: &Header, payload: &Payload) -> Option<Option<Value>> {
         match payload {
             Payload::Empty => Some(None),
             Payload::Value(value) => Some(Some(value.clone())),
-            Payload::Bytes(packed) => match self.unpack(packed) {
+            Payload::Bytes(packed) => match self.unpack(header, packed) {
                 Ok(value) => Some(Some(value)),
                 Err(error) => {
                     self.watch.count(Happened::Unreadable);
@@ -224,18 +301,24 @@ impl Caller<'_> {
         }
     }
 
-    fn unpack(&self, packed: &Packed) -> Result<Value, Unreadable> {
+    fn unpack(&self, header: &Header, packed: &Packed) -> Result<Value, Unreadable> {
+        let coder = self.request.failures.filter(|_| self.is_failure(header)).unwrap_or(self.request.codec);
         let encoded = packed.unpacked(self.core.settings.max_entry)?;
-        (self.request.codec.decode)(&encoded, packed.form.codec()).ok_or(Unreadable::Type)
+        (coder.decode)(&encoded, packed.form.codec()).ok_or(Unreadable::Type)
     }
 
-    /// How much longer the entry may be served by this process's own clock.
-    fn remaining(&self, header: &Header) -> Option<Duration> {
-        let age = Duration::from_millis(self.core.clock.wall().saturating_sub(header.created));
-        // In process the store has checked it by a clock that no one sets.
-        let in_process = self.core.store.keeps() == Keeps::Values;
-        let remaining = header.ttl.saturating_sub(age);
-        (in_process || !remaining.is_zero()).then_some(remaining)
+    /// Where the entry is in its time, by this process's own clock.
+    fn age(&self, held: &dyn Held) -> Age {
+        let (done, ttl) = match held.expires() {
+            // In process, by a clock that no one sets.
+            Some(expires) => {
+                let now = self.core.clock.now();
+                return if now < expires { Age::Fresh(expires.since(now)) } else { Age::Past(now.since(expires)) };
+            }
+            None => (self.core.clock.wall().saturating_sub(held.header().created), held.header().ttl),
+        };
+        let age = Duration::from_millis(done);
+        if age < ttl { Age::Fresh(ttl - age) } else { Age::Past(age - ttl) }
     }
 
     /// Reads what the entry inherited and nobody foresaw.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tracing::Instrument as _;
 
+use crate::bulkhead::Places;
 use crate::context::Context;
 use crate::core::Core;
 use crate::explain::Bypass;
@@ -12,6 +13,7 @@ use crate::explain::Fill as Filled;
 use crate::explain::Miss;
 use crate::explain::Refusal;
 use crate::lease::Right;
+use crate::metrics::Happened;
 use crate::read::Caller;
 use crate::read::Landing;
 use crate::read::Load;
@@ -43,7 +45,7 @@ async fn try_put(
     watch: &Watch,
     landing: Landing,
 ) -> Result<bool, Bypass> {
-    let Landing::Stored { value, ttl, origin } = landing else {
+    let Landing::Stored { value, ttl, origin, failed } = landing else {
         watch.brought(if matches!(landing, Landing::Failed) { Filled::Failed } else { Filled::Nothing });
         return Ok(false);
     };
@@ -54,7 +56,7 @@ async fn try_put(
     let (began, created) = (core.clock.now(), core.clock.wall());
     // Its tokens are those of now, which is when the value counts as loaded.
     let (right, captured) = take_over(core, request, context, watch).await?;
-    let filling = Filling { value, ttl, origin, began, created };
+    let filling = Filling { value, ttl, origin, failed, began, created };
     let captured = captured.ok_or(Refusal::Undependable);
     Ok(fill_now(core, request, Storing::new(watch), filling, captured, right).await)
 }
@@ -75,12 +77,22 @@ pub(crate) async fn refresh<F: Future>(
     let taken = take_over(core, request, context, &watch).instrument(watch.span.clone()).await;
     let bypass = taken.as_ref().err().copied();
     let (right, captured) = taken.map_or((None, None), |(right, captured)| (Some(right), captured));
-    let running = Load { captured, ..Load::begin(core, bypass) };
+    let places = take_place(core, request, context, &watch).await;
+    let running = Load { captured, places, ..Load::begin(core, bypass) };
     let inner = running.context(core, request, context, &watch);
     let output = inner.clone().carry(load).instrument(watch.load_span()).await;
     let landing = landed(&output);
     running.settle_now(core, request, (context, &inner), &watch, landing, right).await;
     output
+}
+
+/// A place among the loads that run at once. Who finds none in time loads all the same, as whoever asks for a refresh wants it.
+async fn take_place(core: &Core, request: &Request, context: &Context, watch: &Watch) -> Option<Places> {
+    if context.frame.is_some() {
+        return None;
+    }
+    let entered = core.bulkheads.enter(&*core.host, request.site, request.max_loads).await;
+    entered.inspect_err(|_| watch.count(Happened::Overloaded)).ok()
 }
 
 /// The right to fill the key from now on, taken from whoever has it, and the tokens of its tags; or why nothing may be stored.
@@ -97,7 +109,7 @@ async fn take_over(
     if let Some(why) = context.no_fill.or(deferred).or_else(undelivered) {
         return Err(why);
     }
-    let nothing = Missed { seen: None, states: vec![State::Absent; request.tags.len()], why: Miss::Absent };
+    let nothing = Missed { seen: None, states: vec![State::Absent; request.tags.len()], why: Miss::Absent, past: None };
     let Scouted { step, captured, .. } = caller.scout(&nothing, Steal::Anybodys).await;
     match step {
         Step::Load(right) => Ok((right?, captured)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::Instrument as _;
 
+use crate::codec::Coder;
 use crate::codec::Value;
 use crate::context::Collected;
 use crate::context::Context;
@@ -22,8 +23,10 @@ use crate::explain::Ending;
 use crate::explain::Fill as Filled;
 use crate::explain::Refusal;
 use crate::flight::Leader;
+use crate::key::Name;
 use crate::lease::Right;
 use crate::metrics::Happened;
+use crate::policy::Stale;
 use crate::read::Load;
 use crate::read::Request;
 use crate::read::inherit;
@@ -43,6 +46,8 @@ pub(crate) enum Landing {
         value: Option<Value>,
         ttl: Duration,
         origin: Origin,
+        /// Whether the value is an error.
+        failed: bool,
     },
     /// The news that there is no value, which nobody stores.
     Empty,
@@ -77,10 +82,10 @@ impl Load {
         match landing {
             Landing::Failed => leader.fail(),
             Landing::Empty => leader.land(Loaded { value: None, dependencies: shared }, inherits),
-            Landing::Stored { value, ttl, origin } => {
+            Landing::Stored { value, ttl, origin, failed } => {
                 leader.land(Loaded { value: value.clone(), dependencies: shared }, inherits);
                 let Some(right) = leader.right.take() else { return };
-                let filling = Filling { value, ttl, origin, began: self.began, created: self.created };
+                let filling = Filling { value, ttl, origin, failed, began: self.began, created: self.created };
                 fill(core, request, Storing::new(watch), filling, dependencies, right, leader);
             }
         }
@@ -121,8 +126,8 @@ impl Load {
         right: Option<Right>,
     ) {
         let (dependencies, _) = self.account(core, contexts, watch, &landing);
-        if let (Landing::Stored { value, ttl, origin }, Some(right)) = (landing, right) {
-            let filling = Filling { value, ttl, origin, began: self.began, created: self.created };
+        if let (Landing::Stored { value, ttl, origin, failed }, Some(right)) = (landing, right) {
+            let filling = Filling { value, ttl, origin, failed, began: self.began, created: self.created };
             fill_now(core, request, Storing::new(watch), filling, dependencies, right).await;
         }
     }
@@ -166,6 +171,8 @@ pub(crate) struct Filling {
     pub(crate) value: Option<Value>,
     pub(crate) ttl: Duration,
     pub(crate) origin: Origin,
+    /// Whether the value is an error.
+    pub(crate) failed: bool,
     pub(crate) began: crate::clock::Moment,
     pub(crate) created: u64,
 }
@@ -247,65 +254,79 @@ fn prepare(
     if filling.ttl.is_zero() {
         return Err(Refusal::Unwanted);
     }
-    let life = filling.ttl.saturating_sub(core.clock.now().since(filling.began));
+    let fresh = filling.ttl.saturating_sub(core.clock.now().since(filling.began));
     let dependencies = dependencies?;
     if dependencies.len() > core.settings.max_dependencies {
         return Err(Refusal::TooManyDependencies);
     }
-    if life.as_millis() == 0 {
+    if fresh.as_millis() == 0 {
         return Err(Refusal::NoTimeToLive);
     }
+    let coder = if filling.failed { request.failures.ok_or(Refusal::NotEncoded)? } else { request.codec };
+    let stale = if filling.value.is_some() && !filling.failed {
+        request.stale
+    } else {
+        Stale { idle: request.stale.idle, ..Stale::NONE }
+    };
+    let life = stale.life(fresh);
     let touch = dependencies.iter().map(|dependency| dependency.register.clone()).collect();
     let header = Header {
-        schema: request.codec.schema,
+        schema: coder.schema,
         version: request.version,
         created: filling.created,
         ttl: filling.ttl,
         load: core.clock.now().since(filling.began),
         dependencies,
     };
-    let blob = blob(core, request, header, filling.value, filling.origin).inspect_err(|why| {
+    let blob = blob(core, &request.key, coder, header, filling.value, filling.origin).inspect_err(|why| {
         tracing::warn!(function = request.site.label(), %why, "a value cannot be stored");
     })?;
-    let token_life = request.token_life.max(filling.ttl * 2);
-    Ok(Fill { key: request.key.clone(), lease: right.lease, blob, life, touch, token_life })
+    let token_life = request.token_life.max((filling.ttl + stale.window()) * 2);
+    Ok(Fill { key: request.key.clone(), lease: right.lease, blob, fresh, life, touch, token_life })
 }
 
-fn blob(core: &Core, request: &Request, header: Header, value: Option<Value>, origin: Origin) -> Result<Blob, Refusal> {
+fn blob(
+    core: &Core,
+    key: &Name,
+    coder: Coder,
+    header: Header,
+    value: Option<Value>,
+    origin: Origin,
+) -> Result<Blob, Refusal> {
     match (core.store.keeps(), value) {
         (Keeps::Values, value) => {
-            let weigh = |heaviest| weigh(core, request, value.as_ref(), heaviest);
+            let weigh = |heaviest| weigh(core, coder, value.as_ref(), heaviest);
             let weight = core.settings.heaviest.map(weigh).transpose()?;
             let payload = value.map_or(Payload::Empty, Payload::Value);
             Ok(Blob::Value(Arc::new(Stored { header, payload, weight, origin: Some(origin) })))
         }
         (Keeps::Bytes, None) => {
-            let encoded = header.encode_empty(&request.key)?;
+            let encoded = header.encode_empty(key)?;
             Ok(Blob::Bytes(Bytes::from(encoded)))
         }
         (Keeps::Bytes, Some(value)) => {
             let encode = |out: &mut Vec<u8>| {
                 let start = out.len();
-                if !(request.codec.is_faithful)(&value, core.settings.packing.codec) {
+                if !(coder.is_faithful)(&value, core.settings.packing.codec) {
                     return Err(Refusal::NotEncoded);
                 }
-                encode(core, request, &value, out).map(|_| core.settings.packing.pack(out, start))
+                encode(core, coder, &value, out).map(|_| core.settings.packing.pack(out, start))
             };
-            header.encode(&request.key, encode).map(|bytes| Blob::Bytes(Bytes::from(bytes)))
+            header.encode(key, encode).map(|bytes| Blob::Bytes(Bytes::from(bytes)))
         }
     }
 }
 
-fn weigh(core: &Core, request: &Request, value: Option<&Value>, heaviest: u64) -> Result<u64, Refusal> {
+fn weigh(core: &Core, coder: Coder, value: Option<&Value>, heaviest: u64) -> Result<u64, Refusal> {
     let Some(value) = value else { return Ok(0) };
-    let weight = encode(core, request, value, &mut Vec::new())? as u64;
+    let weight = encode(core, coder, value, &mut Vec::new())? as u64;
     if weight <= heaviest { Ok(weight) } else { Err(Refusal::TooLarge) }
 }
 
 /// Appends the value's encoding, and says how long it is.
-fn encode(core: &Core, request: &Request, value: &Value, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+fn encode(core: &Core, coder: Coder, value: &Value, out: &mut Vec<u8>) -> Result<usize, Refusal> {
     let start = out.len();
-    if !(request.codec.encode)(value, core.settings.packing.codec, out) {
+    if !(coder.encode)(value, core.settings.packing.codec, out) {
         return Err(Refusal::NotEncoded);
     }
     let size = out.len() - start;

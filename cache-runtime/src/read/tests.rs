@@ -233,6 +233,10 @@ impl Store for Gated {
         self.inner.fill(fill)
     }
 
+    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
+        self.inner.touch(key, life)
+    }
+
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
         self.inner.mark(targets, mark)
     }

@@ -190,6 +190,10 @@ impl Store for Faulty {
         self.at_once(move |model, now| model.fill(now, &fill))
     }
 
+    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
+        self.at_once(move |model, now| model.touch(now, &key, life))
+    }
+
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
         self.at_once(move |model, now| model.mark(now, &targets, &mark))
     }

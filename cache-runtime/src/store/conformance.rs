@@ -174,7 +174,7 @@ impl Bench<'_> {
 
     async fn fill_for(&self, key: &Name, lease: LeaseId, value: u64, life: Duration) -> Result<bool, Seen> {
         let blob = blob(self.store.keeps(), value);
-        let fill = Fill { key: key.clone(), lease, blob, life, touch: Vec::new(), token_life: LONG };
+        let fill = Fill { key: key.clone(), lease, blob, fresh: life, life, touch: Vec::new(), token_life: LONG };
         Ok(self.store.fill(fill).await?)
     }
 

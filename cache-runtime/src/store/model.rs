@@ -124,6 +124,12 @@ impl Model {
         accepted
     }
 
+    pub(crate) fn touch(&mut self, now: u64, key: &Name, life: Duration) {
+        if let Some(held) = self.held_mut(now, &Slot::Entry(key.clone())) {
+            held.until = after(now, life);
+        }
+    }
+
     pub(crate) fn mark(&mut self, now: u64, targets: &Targets, mark: &Mark) {
         for tag in &targets.tags {
             self.place(now, Slot::Tag(tag.clone()), mark);
@@ -381,6 +387,10 @@ mod tests {
 
         fn fill(&self, fill: Fill) -> Reply<'_, bool> {
             self.reply(|model, now| model.fill(now, &fill))
+        }
+
+        fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
+            self.reply(|model, now| model.touch(now, &key, life))
         }
 
         fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {

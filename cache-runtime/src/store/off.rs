@@ -51,6 +51,10 @@ impl Store for Off {
         self.refuse()
     }
 
+    fn touch(&self, _: Name, _: std::time::Duration) -> Reply<'_, ()> {
+        self.refuse()
+    }
+
     fn mark(&self, _: Targets, _: Mark) -> Reply<'_, ()> {
         self.refuse()
     }

@@ -214,6 +214,11 @@ impl Store for Redis {
         Box::pin(self.fill_entry(fill))
     }
 
+    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
+        let call = calls::live_on(&self.keys, &key, life);
+        Box::pin(async move { self.send_one(call).await.map(drop) })
+    }
+
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
         let changes = calls::mark(&self.keys, &targets, &mark);
         Box::pin(async move {

@@ -90,6 +90,10 @@ impl Store for Shielded {
         self.ask(|store| store.fill(fill))
     }
 
+    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
+        self.ask(|store| store.touch(key, life))
+    }
+
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
         self.ask(|store| store.mark(targets, mark))
     }

@@ -112,6 +112,10 @@ impl Store for Outside {
         Box::pin(self.fill_bytes(fill))
     }
 
+    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
+        self.0.touch(key, life)
+    }
+
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
         self.0.mark(targets, mark)
     }

@@ -97,6 +97,10 @@ impl Store for Unreliable {
         self.send(Purpose::Fill, |store| store.fill(fill))
     }
 
+    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
+        self.send(Purpose::Fill, move |store| store.touch(key, life))
+    }
+
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
         self.send(Purpose::Invalidate, move |store| store.mark(targets, mark))
     }

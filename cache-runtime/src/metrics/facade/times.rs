@@ -96,6 +96,10 @@ impl Store for Timed {
         self.time(Operation::Fill, self.store.fill(fill))
     }
 
+    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
+        self.time(Operation::Touch, self.store.touch(key, life))
+    }
+
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
         self.time(Operation::Mark, self.store.mark(targets, mark))
     }

@@ -9,6 +9,7 @@ pub(super) const LAWS: &[Law] = &[
     ("a fill after its lease expired is refused", |bench| Box::pin(after_expiry(bench))),
     ("a fill under a mark is refused", |bench| Box::pin(under_mark(bench))),
     ("an entry expires", |bench| Box::pin(entry_expires(bench))),
+    ("a touched entry lives as long as it was told", |bench| Box::pin(touched(bench))),
     ("a fill replaces the entry and its life", |bench| Box::pin(replaces(bench))),
     ("a revocation takes entry, lease and key token", |bench| Box::pin(revoked_whole(bench))),
     ("a revocation of one key leaves the others", |bench| Box::pin(leaves_others(bench))),
@@ -71,6 +72,20 @@ async fn entry_expires(bench: &Bench<'_>) -> Result<(), Seen> {
     bench.filled(&long, 2).await?;
     bench.later().await;
     same("stored", (bench.entry(&short).await?, bench.entry(&long).await?), (None, Some(2)))
+}
+
+async fn touched(bench: &Bench<'_>) -> Result<(), Seen> {
+    let (longer, shorter, absent) = (bench.name("longer"), bench.name("shorter"), bench.name("absent"));
+    let lease = bench.won(&longer).await?;
+    same("the fill", bench.fill_for(&longer, lease, 1, SHORT).await?, true)?;
+    bench.filled(&shorter, 2).await?;
+    bench.store.touch(longer.clone(), LONG).await?;
+    bench.store.touch(shorter.clone(), SHORT).await?;
+    bench.store.touch(absent.clone(), LONG).await?;
+    bench.later().await;
+    same("for longer", bench.entry(&longer).await?, Some(1))?;
+    same("for shorter", bench.entry(&shorter).await?, None)?;
+    same("nothing", bench.entry(&absent).await?, None)
 }
 
 async fn replaces(bench: &Bench<'_>) -> Result<(), Seen> {

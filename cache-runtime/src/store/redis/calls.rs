@@ -76,6 +76,12 @@ pub(super) fn touch(keys: &Keys, registers: &[Register], life: Duration) -> Cmd 
     call
 }
 
+pub(super) fn live_on(keys: &Keys, key: &Name, life: Duration) -> Cmd {
+    let mut call = redis::cmd("PEXPIRE");
+    call.arg(keys.entry(key)).arg(millis(life));
+    call
+}
+
 pub(super) fn mark(keys: &Keys, targets: &Targets, mark: &Mark) -> Vec<Change> {
     changes(keys, targets, Script::MarkTag, Script::MarkKey, |call| {
         call.arg(digits(mark.id.0)).arg(if mark.strict { "s" } else { "o" });

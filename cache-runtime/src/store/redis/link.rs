@@ -232,8 +232,8 @@ async fn heal(link: Weak<Link>, mut pause: Duration) {
 pub(super) fn refusal(error: &RedisError) -> StoreError {
     // The code of an error that a script met is wrapped in one of its own.
     let said = error.to_string();
-    let is_unfit = |code: &&str| error.code() == Some(code) || said.contains(&format!("-{code} "));
-    if UNFIT.iter().any(|code| is_unfit(&code)) { StoreError::Unfit(said) } else { StoreError::Refused(said) }
+    let is_unfit = |code: &&str| error.code() == Some(*code) || said.contains(&format!("-{code} "));
+    if UNFIT.iter().any(is_unfit) { StoreError::Unfit(said) } else { StoreError::Refused(said) }
 }
 
 /// Of a server that does not serve: it starts, it waits for its master or for a slow script, it is a replica, it cannot save, or it does not know who is asking.

@@ -1,6 +1,6 @@
 use cache_runtime::cached;
 
-#[cached(ttl = "5m", key = "user:{id}", stale_while_revalidate = "30s")]
+#[cached(ttl = "5m", key = "user:{id}", local = "1s")]
 async fn user(id: u64) -> Result<String, std::io::Error> {
     Ok(id.to_string())
 }

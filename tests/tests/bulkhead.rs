@@ -1,0 +1,220 @@
+//! How many loads run at once, whatever becomes of the cache.
+
+#[allow(unused_macros, reason = "these laws have stores of their own")]
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache_runtime::Builder;
+use cache_runtime::Cache;
+use cache_runtime::Clock;
+use cache_runtime::Error;
+use cache_runtime::cached;
+use cache_runtime::explain::Ending;
+use cache_runtime::explain::Stale;
+use cache_runtime::scope;
+use cache_runtime::testing::Faults;
+use cache_runtime::testing::settled;
+use tokio::task::JoinHandle;
+
+use crate::common::Row;
+use crate::common::until;
+
+#[cached(ttl = "1h", key = "row:{id}", skip(row))]
+async fn read(row: &Row, id: u64) -> u64 {
+    let _ = id;
+    row.read().await
+}
+
+#[cached(ttl = "1h", key = "few:{id}", skip(row), max_loads = 2)]
+async fn few(row: &Row, id: u64) -> u64 {
+    let _ = id;
+    row.read().await
+}
+
+#[cached(ttl = "1h", key = "outer:{id}", skip(row))]
+async fn outer(row: &Row, id: u64) -> u64 {
+    read(row, id).await
+}
+
+#[cached(ttl = "1h", key = "rejects:{id}", skip(row), overload = reject)]
+async fn rejects(row: &Row, id: u64) -> Result<u64, Error> {
+    let _ = id;
+    Ok(row.read().await)
+}
+
+#[cached(ttl = "10s", key = "kept:{id}", skip(row), jitter = 0, stale_if_error = "1h")]
+async fn kept(row: &Row, id: u64) -> u64 {
+    let _ = id;
+    row.read().await
+}
+
+/// Calls `call` with each number, each in a task of its own.
+fn all<T, F>(cache: &Cache, numbers: std::ops::Range<u64>, call: impl Fn(u64) -> F) -> Vec<JoinHandle<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    numbers.map(|number| tokio::spawn(scope(cache.clone(), call(number)))).collect()
+}
+
+async fn ended<T>(calls: Vec<JoinHandle<T>>) -> Vec<T> {
+    let mut ended = Vec::new();
+    for call in calls {
+        ended.push(call.await.unwrap());
+    }
+    ended
+}
+
+fn patient(loads: usize) -> Builder {
+    Cache::builder().max_loads(loads).load_queue(10_000, Duration::from_secs(60))
+}
+
+/// Lets a hundred reads of different keys go on by and by, and says how many loads ran at once.
+async fn most_at_once(cache: Cache) -> usize {
+    let row = Row::with_gate(0);
+    let calls = all(&cache, 0..100, |id| {
+        let row = row.clone();
+        async move { read(&row, id).await }
+    });
+    for done in 1..=100 {
+        row.has_loads(done).await;
+        row.gate.add_permits(1);
+    }
+    ended(calls).await;
+    row.most_loading()
+}
+
+#[tokio::test]
+async fn no_more_loads_run_than_there_are_places() {
+    assert_eq!(most_at_once(patient(4).build().unwrap()).await, 4);
+}
+
+#[tokio::test]
+async fn nor_do_they_while_the_store_is_away() {
+    let faults = Faults::new();
+    let cache = patient(4).faults(&faults).build().unwrap();
+    faults.fail();
+    assert_eq!(most_at_once(cache).await, 4);
+}
+
+#[tokio::test]
+async fn a_function_has_no_more_places_than_it_says_and_leaves_the_others_theirs() {
+    let cache = patient(4).build().unwrap();
+    let row = Row::with_gate(0);
+    let calls = all(&cache, 0..20, |id| {
+        let row = row.clone();
+        async move { few(&row, id).await }
+    });
+    row.has_loads(2).await;
+    // Those that wait for the function's places hold none of the cache's.
+    let other = Row::new();
+    scope(cache.clone(), read(&other, 1)).await;
+    for done in 2..=20 {
+        row.has_loads(done).await;
+        row.gate.add_permits(1);
+    }
+    row.gate.add_permits(1);
+    ended(calls).await;
+    assert_eq!(row.most_loading(), 2);
+}
+
+#[tokio::test]
+async fn a_load_inside_of_a_load_takes_no_second_place() {
+    let cache = patient(2).build().unwrap();
+    let row = Row::new();
+    let calls = all(&cache, 0..10, |id| {
+        let row = row.clone();
+        async move { outer(&row, id).await }
+    });
+    ended(calls).await;
+}
+
+#[tokio::test]
+async fn who_finds_no_place_in_time_loads_all_the_same_and_is_counted() {
+    let cache = Cache::builder().max_loads(1).load_queue(10, Duration::from_millis(10)).build().unwrap();
+    let row = Row::with_gate(0);
+    let calls = all(&cache, 0..3, |id| {
+        let row = row.clone();
+        async move { read(&row, id).await }
+    });
+    row.has_loads(3).await;
+    row.gate.add_permits(3);
+    ended(calls).await;
+    assert_eq!(cache.stats().function("read").overloaded, 2);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_turns_away_at_once() {
+    let cache = Cache::builder().max_loads(1).load_queue(1, Duration::from_secs(60)).build().unwrap();
+    let row = Row::with_gate(0);
+    let calls = all(&cache, 0..3, |id| {
+        let row = row.clone();
+        async move { rejects(&row, id).await }
+    });
+    until("one is rejected", async || cache.stats().function("rejects").overloaded == 1).await;
+    row.gate.add_permits(2);
+    let ended = ended(calls).await;
+    let rejected: Vec<_> = ended.iter().filter_map(|ended| ended.as_ref().err()).collect();
+    assert!(matches!(rejected[..], [error] if error.is_overload()), "{ended:?}");
+    assert_eq!(row.loads(), 2);
+}
+
+#[tokio::test]
+async fn who_says_so_fails_rather_than_load() {
+    let cache = Cache::builder().max_loads(1).load_queue(10, Duration::from_millis(10)).build().unwrap();
+    let row = Row::with_gate(0);
+    let held = all(&cache, 0..1, |id| {
+        let row = row.clone();
+        async move { rejects(&row, id).await }
+    });
+    row.has_loads(1).await;
+    let (rejected, calls) = scope(cache.clone(), rejects(&row, 7)).explain().await;
+    assert!(rejected.unwrap_err().is_overload());
+    assert_eq!(calls[0].ending, Ending::Rejected);
+    row.gate.add_permits(1);
+    ended(held).await;
+    assert_eq!(row.loads(), 1);
+}
+
+#[tokio::test]
+async fn who_may_is_given_an_old_value_rather_than_load() {
+    let clock = Clock::held();
+    let cache =
+        Cache::builder().clock(clock.clone()).max_loads(1).load_queue(10, Duration::from_millis(10)).build().unwrap();
+    let old = Row::new();
+    scope(cache.clone(), kept(&old, 1)).await;
+    settled(&cache).await;
+    clock.advance(Duration::from_secs(20));
+    let row = Row::with_gate(0);
+    let held = all(&cache, 0..1, |id| {
+        let row: Arc<Row> = row.clone();
+        async move { read(&row, id).await }
+    });
+    row.has_loads(1).await;
+    let (value, calls) = scope(cache.clone(), kept(&old, 1)).explain().await;
+    assert_eq!((value, calls[0].ending), (1, Ending::Stale(Stale::Overloaded)));
+    row.gate.add_permits(1);
+    ended(held).await;
+}
+
+#[tokio::test]
+async fn a_place_is_given_back_by_whoever_is_dropped() {
+    let cache = patient(1).build().unwrap();
+    let row = Row::with_gate(0);
+    for id in 0..20 {
+        let calls = all(&cache, 10 * id..10 * id + 2, |id| {
+            let row = row.clone();
+            async move { read(&row, id).await }
+        });
+        row.has_loads(usize::try_from(id).unwrap() + 1).await;
+        // One has the place, and one waits for it.
+        calls.iter().for_each(JoinHandle::abort);
+        for call in calls {
+            assert!(call.await.unwrap_err().is_cancelled());
+        }
+    }
+    row.gate.add_permits(1);
+    scope(cache, read(&row, 1000)).await;
+}

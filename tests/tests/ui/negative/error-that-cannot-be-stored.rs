@@ -1,0 +1,12 @@
+use cache_runtime::cached;
+
+#[cached(ttl = "5m", key = "user:{id}", negative = DbError::NotFound, negative_ttl = "30s")]
+async fn user(id: u64) -> Result<u64, DbError> {
+    Ok(id)
+}
+
+enum DbError {
+    NotFound,
+}
+
+fn main() {}

@@ -4,11 +4,14 @@ mod builder;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
 use crate::around::Around;
 pub use crate::cache::builder::Builder;
+use crate::closing;
+use crate::closing::Closed;
 use crate::context::Context;
 use crate::core::Core;
 use crate::core::Settings;
@@ -271,6 +274,43 @@ impl Cache {
     pub fn no_fill<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
         let context = Context { no_fill: Some(Bypass::NoFill), ..Context::current() };
         context.carry(future)
+    }
+
+    /// Ends the cache before its process ends: nothing is served or stored any more, what was invalidated is delivered, and what others would wait for is given up. Says what was left when `deadline` had passed.
+    ///
+    /// A lease that a process takes along keeps the others from loading that key until it expires. An invalidation that it takes along is lost to them. So call this last, when no more requests are
+    /// served; a load that runs on is not waited for, but its lease is given up.
+    ///
+    /// Afterwards cached functions run and are not stored, and mutators tell the store once: what it does not confirm is [`Deferred`](Delivery::Deferred) and not tried again, until this
+    /// is called once more. It can be, and by several at a time.
+    ///
+    /// # Cancel safety
+    ///
+    /// The cache is closed from the first poll on. Dropping the future ends the waiting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_runtime::{Cache, cached, scope};
+    ///
+    /// #[cached(ttl = "1m", key = "double:{n}")]
+    /// async fn double(n: u64) -> u64 {
+    ///     2 * n
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::memory();
+    /// scope(cache.clone(), double(1)).await;
+    /// let closed = cache.close(Duration::from_secs(2)).await;
+    /// if !closed.is_complete() {
+    ///     eprintln!("others may read {} old keys and tags until they expire", closed.undelivered);
+    /// }
+    /// # });
+    /// ```
+    pub async fn close(&self, deadline: Duration) -> Closed {
+        closing::close(self.core(), deadline).await
     }
 
     /// What was counted so far, in total and for each function.

@@ -14,6 +14,7 @@ use crate::bulkhead;
 use crate::bulkhead::Bulkheads;
 use crate::clock::Clock;
 use crate::clock::Moment;
+use crate::closing::Closing;
 use crate::codec::Value;
 #[cfg(any(feature = "redis", feature = "test-util", feature = "sim"))]
 use crate::debt::Debt;
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     pub(crate) bulkheads: Bulkheads,
     /// When entries that die of not being read were last said to be read.
     pub(crate) touched: Hints<Name, Moment>,
+    pub(crate) closing: Closing,
     /// What entries inherited when they were last seen, so that a hit on a nested entry reads that in the same round trip.
     pub(crate) inherited: Hints<Name, Arc<[Register]>>,
     /// The rule that this cache breaks, as a negative control.
@@ -161,6 +163,7 @@ impl Core {
             journal: Journal::default(),
             bulkheads: Bulkheads::new(bulkhead),
             touched: Hints::new(10_000),
+            closing: Closing::default(),
             inherited: Hints::new(10_000),
             #[cfg(feature = "sim")]
             broken: None,
@@ -214,14 +217,18 @@ impl Core {
     }
 
     /// Runs `task` off the caller's path; at once if the store is in process, where it has nothing to wait for.
-    pub(crate) fn finish(&self, mut task: Task) {
+    pub(crate) fn finish(self: &Arc<Self>, mut task: Task) {
         if self.store.keeps() == Keeps::Values {
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             if task.as_mut().poll(&mut context).is_ready() {
                 return;
             }
         }
-        self.host.spawn(task);
+        let working = self.working();
+        self.host.spawn(Box::pin(async move {
+            task.await;
+            drop(working);
+        }));
     }
 }
 

@@ -10,6 +10,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::clock::Moment;
 use crate::core::Core;
 use crate::core::Rule;
@@ -27,6 +29,8 @@ pub(crate) struct Journal {
     debt: Debt,
     /// How often something was taken off.
     deliveries: AtomicU64,
+    /// Tells who waits that something was delivered.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -139,6 +143,19 @@ impl Journal {
                 kept.delivered += 1;
             }
         }
+        drop(kept);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether something is left that nobody delivers; who is told so delivers.
+    fn goes_on(&self) -> bool {
+        let mut kept = lock(&self.kept);
+        !kept.registers.is_empty() && !std::mem::replace(&mut kept.delivering, true)
+    }
+
+    /// Nobody delivers any more.
+    fn stop(&self) {
+        lock(&self.kept).delivering = false;
     }
 }
 
@@ -156,33 +173,140 @@ pub(crate) fn defer(core: &Arc<Core>, targets: &Targets, grace: Duration) {
     let starts = core.journal.keep(targets, core.clock.now().after(grace));
     core.metrics.pending(core.journal.len());
     if starts {
-        let weak = Arc::downgrade(core);
-        let (host, debt) = (core.host.clone(), core.journal.debt.clone());
-        core.host.spawn(Box::pin(async move {
-            let mut pause = FIRST_PAUSE;
-            loop {
-                // Sooner, if somebody has reason to think that the store is back.
-                tokio::select! {
-                    biased;
-                    () = debt.called() => {}
-                    () = host.sleep(pause) => {}
-                }
-                let Some(core) = weak.upgrade() else { return };
-                let Some(next) = core.journal.next(core.clock.now()) else { return };
-                match tell(&core, &next.targets, None, next.grace).await {
-                    Ok(()) => {
-                        core.journal.strike(&next.targets, next.last);
-                        core.metrics.pending(core.journal.len());
-                        pause = Duration::ZERO;
-                    }
-                    Err(_) => pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
-                }
-            }
-        }));
+        start(core);
     }
+}
+
+/// Ends when nothing is left to be delivered. Until then it is tried, also after the cache is closed.
+pub(crate) async fn drained(core: &Arc<Core>) {
+    let journal = &core.journal;
+    if journal.goes_on() {
+        start(core);
+    }
+    journal.debt.call();
+    loop {
+        let mut changed = std::pin::pin!(journal.changed.notified());
+        changed.as_mut().enable();
+        if journal.len() == 0 {
+            return;
+        }
+        changed.await;
+    }
+}
+
+fn start(core: &Arc<Core>) {
+    let weak = Arc::downgrade(core);
+    let (host, debt) = (core.host.clone(), core.journal.debt.clone());
+    core.host.spawn(Box::pin(async move {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            // Sooner, if somebody has reason to think that the store is back.
+            tokio::select! {
+                biased;
+                () = debt.called() => {}
+                () = host.sleep(jittered(pause, host.random())) => {}
+            }
+            let Some(core) = weak.upgrade() else { return };
+            if core.closing.is_over() {
+                return core.journal.stop();
+            }
+            let Some(next) = core.journal.next(core.clock.now()) else { return };
+            match tell(&core, &next.targets, None, next.grace).await {
+                Ok(()) => {
+                    core.journal.strike(&next.targets, next.last);
+                    core.metrics.pending(core.journal.len());
+                    pause = Duration::ZERO;
+                }
+                Err(_) => pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
+            }
+        }
+    }));
+}
+
+/// Between half of `pause` and all of it, so that processes which lost the store together do not come back to it together.
+fn jittered(pause: Duration, chance: u128) -> Duration {
+    pause / 2 + (pause / 2).mul_f64(f64::from(chance as u32) / f64::from(u32::MAX))
 }
 
 fn registers(targets: &Targets) -> impl Iterator<Item = Register> {
     let keys = targets.keys.iter().cloned().map(Register::Key);
     keys.chain(targets.tags.iter().cloned().map(Register::Tag))
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::core::Settings;
+    use crate::host::Host;
+    use crate::host::SharedHost;
+    use crate::host::Task;
+    use crate::key::Name;
+    use crate::local::Capacity;
+    use crate::local::Local;
+    use crate::testing::Faults;
+    use crate::testing::Outside;
+
+    /// Where nobody who sleeps wakes up.
+    #[derive(Debug)]
+    struct Sleeping;
+
+    impl Host for Sleeping {
+        fn spawn(&self, task: Task) {
+            tokio::spawn(task);
+        }
+
+        fn sleep(&self, _: Duration) -> Task {
+            Box::pin(std::future::pending())
+        }
+
+        fn random(&self) -> u128 {
+            rand::random()
+        }
+    }
+
+    fn core(faults: &Faults) -> Arc<Core> {
+        let (host, clock): (SharedHost, _) = (Arc::new(Sleeping), Clock::held());
+        let local = Arc::new(Local::new(Capacity::default(), clock.clone()));
+        let store = faults.over(Arc::new(Outside(local)), &host, &clock, &Settings::default());
+        Arc::new(Core::new(store, host, clock, Settings::default()))
+    }
+
+    fn tags(tags: std::ops::Range<usize>) -> Targets {
+        let tags = tags.map(|tag| Name::new(format!("t{tag}").as_bytes())).collect();
+        Targets { keys: Vec::new(), tags }
+    }
+
+    /// Lets everything run that can.
+    async fn rest() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_delivers_tries_at_once_when_woken() {
+        let faults = Faults::new();
+        let core = core(&faults);
+        faults.fail();
+        defer(&core, &tags(0..1), Duration::ZERO);
+        rest().await;
+        core.journal.debt.call();
+        rest().await;
+        assert_eq!(core.journal.len(), 1);
+        faults.heal();
+        rest().await;
+        assert_eq!(core.journal.len(), 1, "it sleeps");
+        core.journal.debt.call();
+        rest().await;
+        assert_eq!(core.journal.len(), 0);
+    }
+
+    #[test]
+    fn pauses_are_spread_and_no_longer_than_said() {
+        let pause = Duration::from_secs(2);
+        let spread: Vec<_> = (0..1000).map(|_| jittered(pause, rand::random())).collect();
+        assert!(spread.iter().all(|one| (pause / 2..=pause).contains(one)));
+        assert!(spread.iter().max().unwrap().saturating_sub(*spread.iter().min().unwrap()) > pause / 4);
+    }
 }

@@ -40,7 +40,7 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         if !self.answered {
-            release(&self.core, &self.key, self.id);
+            let_go(&self.core, self.key.clone(), self.id);
         }
     }
 }
@@ -63,7 +63,16 @@ impl Right {
     pub(crate) fn new(core: &Arc<Core>, key: Name, lease: LeaseId, captured: Vec<Dependency>) -> Self {
         let outside = core.store.keeps() == Keeps::Bytes;
         let renewals = outside.then(|| renew(core, &key, lease, Generation::of(&captured)));
+        if outside && core.closing.hold(key.clone(), lease) {
+            // Nothing is stored any more.
+            let_go(core, key.clone(), lease);
+        }
         Self { core: core.clone(), key, lease, captured, _renewals: renewals, ended: false }
+    }
+
+    /// A fill is about to end it.
+    pub(crate) fn is_filling(&self) {
+        self.core.closing.is_ending(self.lease);
     }
 
     /// Tells the store what was captured, which was not known yet when the lease was taken, so that others can see when it is out of date.
@@ -77,21 +86,26 @@ impl Right {
     /// Ends it without giving the lease up, because a fill does.
     pub(crate) fn spend(mut self) {
         self.ended = true;
+        self.core.closing.ended(self.lease, true);
     }
 }
 
 impl Drop for Right {
     fn drop(&mut self) {
         if !self.ended {
-            release(&self.core, &self.key, self.lease);
+            let_go(&self.core, self.key.clone(), self.lease);
         }
     }
 }
 
 /// Gives a lease up, off the caller's path. If that does not succeed it expires by itself.
-fn release(core: &Arc<Core>, key: &Name, lease: LeaseId) {
-    let (of, key) = (core.clone(), key.clone());
-    core.finish(Box::pin(async move { drop(of.store.release(key, lease).await) }));
+pub(crate) fn let_go(core: &Arc<Core>, key: Name, lease: LeaseId) {
+    core.closing.is_ending(lease);
+    let of = core.clone();
+    core.finish(Box::pin(async move {
+        let released = of.store.release(key, lease).await;
+        of.closing.ended(lease, released.is_ok());
+    }));
 }
 
 /// How long a lease is taken for: in process, where it dies with its holder, for as long as a load may last.

@@ -23,6 +23,8 @@ pub(crate) mod model {
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quick_cache::DefaultHashBuilder;
@@ -103,6 +105,8 @@ pub(crate) struct Local {
     clock: Clock,
     capacity: Capacity,
     entries: Entries<Name, Arc<Kept>, Weigh>,
+    /// Whether it keeps nothing any more.
+    closed: AtomicBool,
     shards: [Mutex<Shard>; SHARDS],
 }
 
@@ -151,6 +155,7 @@ impl Local {
         Self {
             clock,
             capacity,
+            closed: AtomicBool::new(false),
             entries: Entries::with_options(
                 options(capacity),
                 Weigh,
@@ -269,9 +274,23 @@ impl Local {
             return false;
         }
         shard.end_lease(&fill.key);
-        let Some(kept) = kept else { return false };
+        let Some(kept) = kept.filter(|_| !self.closed.load(Ordering::SeqCst)) else { return false };
         self.entries.insert(fill.key.clone(), Arc::new(kept));
         true
+    }
+
+    /// Forgets every entry, and with it the right to store what is being loaded.
+    pub(crate) fn clear(&self) {
+        let now = self.clock.now();
+        // Under the lock of its shard a fill either has ended, and its entry goes, or has lost its lease.
+        self.shards.iter().for_each(|shard| lock(shard).forget(now));
+        self.entries.clear();
+    }
+
+    /// Forgets every entry, and keeps none from now on.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.clear();
     }
 
     fn change(&self, targets: &Targets, change: impl Fn(&mut Shard, &Register)) {

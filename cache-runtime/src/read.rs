@@ -254,6 +254,9 @@ impl<'a> Caller<'a> {
     /// Looks, unless this process knows better: what it has invalidated and not delivered yet it does not read, nor what was read before that was delivered.
     async fn look_or_pass_by(&self) -> Look {
         for _ in 0..MOST_LOOKS {
+            if self.core.closing.is_closed() {
+                return Look::Away(Away::Closed);
+            }
             if self.is_undelivered(None) {
                 break;
             }

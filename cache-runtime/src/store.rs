@@ -278,11 +278,15 @@ impl Targets {
         self.keys.is_empty() && self.tags.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len() + self.tags.len()
+    }
+
     /// All of it, in as many parts as it takes.
     pub(crate) fn batches(&self) -> impl Iterator<Item = Self> {
         let keys = self.keys.chunks(Self::BATCH).map(|keys| Self { keys: keys.to_vec(), tags: Vec::new() });
         let tags = self.tags.chunks(Self::BATCH).map(|tags| Self { keys: Vec::new(), tags: tags.to_vec() });
-        let whole = self.keys.len() + self.tags.len() <= Self::BATCH;
+        let whole = self.len() <= Self::BATCH;
         let one = whole.then(|| self.clone());
         one.into_iter().chain(keys.chain(tags).filter(move |_| !whole))
     }

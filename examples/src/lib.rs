@@ -3,7 +3,7 @@
 //! - [`database`]: SQLite, asked on blocking threads, and a count of how often it was asked;
 //! - [`airports`]: the service, every function annotated;
 //! - [`report`]: printing figures, and checking what is claimed of them;
-//! - [`setup`]: installing the cache that `CACHE_URL` names.
+//! - [`setup`]: installing the cache that `CACHE_URL` names, and closing it.
 
 pub mod airports;
 pub mod database;

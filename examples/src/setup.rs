@@ -1,4 +1,4 @@
-//! Installing the cache that `CACHE_URL` names.
+//! Installing the cache that `CACHE_URL` names, and closing it at the end.
 
 use std::time::Duration;
 
@@ -33,6 +33,20 @@ pub async fn install(url: &str) -> Result<Cache, Failure> {
     let cache = Cache::builder().url(url).op_timeout(PATIENCE).connect().await?;
     cache_runtime::install(cache.clone())?;
     Ok(cache)
+}
+
+/// Ends `cache`, so that nobody waits for what this program leaves behind.
+///
+/// # Errors
+///
+/// When something was left.
+pub async fn close(cache: &Cache) -> Result<(), Failure> {
+    let closed = cache.close(PATIENCE).await;
+    if closed.is_complete() {
+        Ok(())
+    } else {
+        Err(format!("this was left when the cache was closed: {closed:?}").into())
+    }
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -62,6 +62,7 @@ reasons! {
         Undelivered "undelivered" "the store was not told yet of an invalidation of it"
         InTransaction "in_transaction" "the transaction around the call has changed it"
         OtherOutcome "other_outcome" "another function of the same key found nothing, which this one cannot return"
+        Closed "closed" "the cache is closed"
         Unused "unused" "the function's `when` said no"
         NameClash "name_clash" "another function has the same name, and neither has a key"
         Unnamed "unnamed" "a part of its key or of a tag could not be written"
@@ -101,6 +102,7 @@ reasons! {
         StoreAway "store_away" "the store did not answer"
         Shed "shed" "the store is not asked for a while, because it does not answer"
         Undelivered "undelivered" "the store was not told yet of an invalidation of it"
+        Closed "closed" "the cache is closed"
         Late "late" "it had waited for another's load as long as it may"
         OthersFailed "others_failed" "the loads of two others failed while it waited"
         NameClash "name_clash" "another function has the same name, and neither has a key"
@@ -126,6 +128,7 @@ reasons! {
         Unwanted "unwanted" "the function's `unless` said no, or its time to live was zero"
         NoTimeToLive "no_time_to_live" "its time to live was over when it was loaded"
         StoreAway "store_away" "the store did not answer"
+        Closed "closed" "the cache is closed"
         TooLarge "too_large" "it is too large"
         NotEncoded "not_encoded" "it cannot be encoded"
     }

@@ -192,11 +192,12 @@ impl Drop for Guard {
             let late = late_grace(&core, grace);
             let life = late.unwrap_or(core.settings.guard);
             let mark = Mark { id, life, strict: held.strict || late.is_some(), renew: false };
-            let core = core.clone();
+            let (core, promised) = (core.clone(), core.promising(held.marked.len()));
             self.core.finish(Box::pin(async move {
                 if mark_all(&core, &held.marked, mark).await.is_err() {
                     let _ = deliver(&core, site, held.marked, None, late.unwrap_or_default()).await;
                 }
+                drop(promised);
             }));
         }
         if !unmarked.is_empty() {
@@ -222,11 +223,16 @@ pub(super) async fn clear_late(core: Arc<Core>, site: &'static Site, targets: Ta
         let _ = deliver(&core, site, targets, None, grace).await;
         return;
     }
+    let promised = core.promising(targets.len());
     let _ = deliver(&core, site, targets.clone(), None, grace).await;
     let (host, again) = (core.host.clone(), core.settings.guard);
     host.spawn(Box::pin(async move {
-        core.host.sleep(again).await;
-        let _ = deliver(&core, site, targets, None, grace).await;
+        tokio::select! {
+            () = core.host.sleep(again) => drop(deliver(&core, site, targets, None, grace).await),
+            // A mark of that length is as good, and nobody has to live for it.
+            () = core.closing.closed() => drop(deliver(&core, site, targets, None, again).await),
+        }
+        drop(promised);
     }));
 }
 

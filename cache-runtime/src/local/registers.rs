@@ -182,6 +182,20 @@ impl Shard {
         }
     }
 
+    /// Ends every lease and every token. Marks stay, under new tokens.
+    pub(crate) fn forget(&mut self, now: Moment) {
+        self.tags.retain(|_, marked| {
+            marked.revoke(None, now);
+            !marked.marks.is_empty()
+        });
+        self.keys.retain(|_, key| {
+            key.lease = None;
+            key.kill_token();
+            key.slot.revoke(None, now);
+            !key.slot.marks.is_empty()
+        });
+    }
+
     #[cfg(feature = "sim")]
     pub(crate) fn evict(&mut self, register: &Register) {
         match register {

@@ -65,6 +65,8 @@ pub(super) enum Away {
     Undelivered,
     /// The transaction that this very task is inside of changes it.
     InTransaction,
+    /// The cache is closed.
+    Closed,
 }
 
 impl Away {
@@ -74,6 +76,7 @@ impl Away {
             Self::Shed => Miss::Shed,
             Self::Undelivered => Miss::Undelivered,
             Self::InTransaction => Miss::InTransaction,
+            Self::Closed => Miss::Closed,
         }
     }
 
@@ -83,6 +86,7 @@ impl Away {
             Self::Shed => Bypass::Shed,
             Self::Undelivered => Bypass::Undelivered,
             Self::InTransaction => Bypass::InTransaction,
+            Self::Closed => Bypass::Closed,
         }
     }
 }

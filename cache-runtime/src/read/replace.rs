@@ -106,7 +106,8 @@ async fn take_over(
     let caller = Caller::new(core, request, &bare, watch);
     let deferred = context.deferral.as_ref().map(|_| Bypass::InTransaction);
     let undelivered = || caller.is_undelivered(None).then_some(Bypass::Undelivered);
-    if let Some(why) = context.no_fill.or(deferred).or_else(undelivered) {
+    let closed = || core.closing.is_closed().then_some(Bypass::Closed);
+    if let Some(why) = context.no_fill.or(deferred).or_else(undelivered).or_else(closed) {
         return Err(why);
     }
     let nothing = Missed { seen: None, states: vec![State::Absent; request.tags.len()], why: Miss::Absent, past: None };

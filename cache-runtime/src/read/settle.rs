@@ -194,9 +194,10 @@ fn fill(
         Ok(fill) => fill,
         Err(why) => return storing.end(Err(why)),
     };
-    let (core_too, request) = (core.clone(), request.clone());
+    let (core_too, request, filling) = (core.clone(), request.clone(), core.filling());
     core.finish(Box::pin(async move {
         store(&core_too, &request, storing, fill, right).await;
+        drop(filling);
         drop(leader);
     }));
 }
@@ -211,7 +212,10 @@ pub(super) async fn fill_now(
     right: Right,
 ) -> bool {
     match prepare(core, request, filling, dependencies, &right) {
-        Ok(fill) => store(core, request, storing, fill, right).await,
+        Ok(fill) => {
+            let _filling = core.filling();
+            store(core, request, storing, fill, right).await
+        }
         Err(why) => {
             storing.end(Err(why));
             false
@@ -226,6 +230,7 @@ async fn store(core: &Arc<Core>, request: &Request, storing: Storing, fill: Fill
     if core.breaks(Rule::CaptureBeforeLoad) {
         recapture(core, request, &mut fill).await;
     }
+    right.is_filling();
     let stored = match core.store.fill(fill).instrument(storing.span.clone()).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Refusal::LeaseLost),
@@ -253,6 +258,9 @@ fn prepare(
 ) -> Result<Fill, Refusal> {
     if filling.ttl.is_zero() {
         return Err(Refusal::Unwanted);
+    }
+    if core.closing.is_closed() {
+        return Err(Refusal::Closed);
     }
     let fresh = filling.ttl.saturating_sub(core.clock.now().since(filling.began));
     let dependencies = dependencies?;

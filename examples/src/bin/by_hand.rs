@@ -11,6 +11,7 @@ use cache_runtime::returns;
 use examples::report::Failure;
 use examples::report::check;
 use examples::report::finish;
+use examples::setup;
 
 /// What is known of the cached function: its name, and the templates of key and tags.
 static GREETING: Site = Site::cached("by_hand", "greeting").key("greeting:{name}").tags(&["greetings"]);
@@ -63,5 +64,6 @@ async fn run() -> Result<(), Failure> {
     check(source.asked.load(Ordering::Relaxed) == 1, "three reads, one load")?;
 
     change(&cache, &source, "ada", "good day").await;
-    check(greeting(&cache, &source, "ada").await? == "good day, ada", "the read after the change sees the change")
+    check(greeting(&cache, &source, "ada").await? == "good day, ada", "the read after the change sees the change")?;
+    setup::close(&cache).await
 }

@@ -13,6 +13,7 @@ use cache_runtime::scope;
 use examples::report::Failure;
 use examples::report::check;
 use examples::report::finish;
+use examples::setup;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::AsyncReadExt;
@@ -38,7 +39,7 @@ async fn run() -> Result<(), Failure> {
     // Before the first cached call: a handle that was made without a recorder tells nobody anything.
     let page = PrometheusBuilder::new().set_buckets(BUCKETS)?.install_recorder()?;
     let cache = Cache::builder().namespace("shop").build()?;
-    scope(cache, async {
+    scope(cache.clone(), async {
         for sku in 0..10 {
             stock(sku).await;
             stock(sku).await;
@@ -48,6 +49,7 @@ async fn run() -> Result<(), Failure> {
     })
     .await;
     check_page(&page.render())?;
+    setup::close(&cache).await?;
     match std::env::args().nth(1) {
         Some(address) => serve(&address, page).await,
         None => Ok(()),

@@ -11,6 +11,7 @@ use cache_runtime::invalidates;
 use examples::report::Failure;
 use examples::report::check;
 use examples::report::finish;
+use examples::setup;
 
 /// Prices in cents, and how often something was computed.
 struct Shop {
@@ -66,5 +67,6 @@ async fn run() -> Result<(), Failure> {
     check(shop.invoice().await == "400 cents, please", "a price changed, and the invoice two levels above says 400")?;
     shop.invoice().await;
     let made = (shop.baskets.load(Ordering::Relaxed), shop.invoices.load(Ordering::Relaxed));
-    check(made == (2, 2), "basket and invoice were each made once more, and are stored again")
+    check(made == (2, 2), "basket and invoice were each made once more, and are stored again")?;
+    setup::close(&cache_runtime::global()).await
 }

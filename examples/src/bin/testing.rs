@@ -17,6 +17,7 @@ use cache_runtime::testing::settled;
 use examples::report::Failure;
 use examples::report::check;
 use examples::report::finish;
+use examples::setup;
 
 /// The service under test: prices in a database, here a map.
 #[derive(Default)]
@@ -50,7 +51,8 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Failure> {
     let faults = Faults::new();
     let cache = Cache::builder().faults(&faults).build()?;
-    scope(cache.clone(), outage(&cache, &faults)).await
+    scope(cache.clone(), outage(&cache, &faults)).await?;
+    setup::close(&cache).await
 }
 
 async fn outage(cache: &Cache, faults: &Faults) -> Result<(), Failure> {

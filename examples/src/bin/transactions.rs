@@ -14,6 +14,7 @@ use cache_runtime::scope;
 use examples::report::Failure;
 use examples::report::check;
 use examples::report::finish;
+use examples::setup;
 
 use rusqlite::Connection;
 use rusqlite::Result;
@@ -54,7 +55,8 @@ async fn transfer(cache: &Cache, bank: &Bank, from: i64, to: i64, cents: i64) ->
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cache = Cache::memory();
-    finish(scope(cache.clone(), run(&cache)).await)
+    let outcome = scope(cache.clone(), run(&cache)).await;
+    finish(outcome.and(setup::close(&cache).await))
 }
 
 async fn run(cache: &Cache) -> Result<(), Failure> {

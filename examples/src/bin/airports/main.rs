@@ -59,7 +59,7 @@ async fn report() -> Result<(), Failure> {
     side_by_side::share(&airports, &url).await?;
 
     counts(&cache, &airports);
-    Ok(())
+    setup::close(&cache).await
 }
 
 /// What the cache counted in this process, function by function.
@@ -80,7 +80,8 @@ fn counts(cache: &Cache, airports: &Airports) {
 /// A prompt over the database in `path`, else in one that every prompt on this machine shares.
 async fn prompt(path: Option<PathBuf>) -> Result<(), Failure> {
     let url = setup::cache_url("airports");
-    setup::install(&url).await?;
+    let cache = setup::install(&url).await?;
     let path = path.unwrap_or_else(|| std::env::temp_dir().join("cache-examples-airports.sqlite"));
-    prompt::serve(&Airports::new(Database::open(&path).await?)).await
+    prompt::serve(&Airports::new(Database::open(&path).await?)).await?;
+    setup::close(&cache).await
 }

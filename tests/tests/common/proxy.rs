@@ -61,7 +61,7 @@ pub(crate) struct Proxy {
     lanes: Lanes,
     traffic: Arc<Traffic>,
     accepting: tokio::sync::Mutex<Option<JoinHandle<()>>>,
-    server: SocketAddr,
+    server: watch::Sender<SocketAddr>,
 }
 
 /// The state of both directions, and how often all connections were cut off.
@@ -94,7 +94,7 @@ pub(crate) struct Seen {
 impl Proxy {
     /// A proxy without faults in front of the server at `url`.
     pub(crate) async fn before(url: &str) -> Self {
-        let server = url.strip_prefix("redis://").expect("the address of a server").parse().expect("an address");
+        let server = watch::Sender::new(address(url));
         let reserved = socket();
         reserved.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = reserved.local_addr().expect("a port");
@@ -128,6 +128,11 @@ impl Proxy {
         self.to_client(fault);
     }
 
+    /// New connections are to the server at `url` from here on.
+    pub(crate) fn turn_to(&self, url: &str) {
+        self.server.send_replace(address(url));
+    }
+
     /// Resets every connection.
     pub(crate) fn cut(&self) {
         self.lanes.cuts.send_modify(|cuts| *cuts += 1);
@@ -149,7 +154,8 @@ impl Proxy {
             let socket = socket();
             socket.bind(self.address).expect("the reserved port");
             let listener = socket.listen(1024).expect("to listen");
-            *accepting = Some(tokio::spawn(serve(listener, self.server, self.lanes.clone(), self.traffic.clone())));
+            *accepting =
+                Some(tokio::spawn(serve(listener, self.server.subscribe(), self.lanes.clone(), self.traffic.clone())));
         }
     }
 
@@ -187,12 +193,16 @@ fn socket() -> TcpSocket {
     socket
 }
 
-async fn serve(listener: TcpListener, server: SocketAddr, lanes: Lanes, traffic: Arc<Traffic>) {
+fn address(url: &str) -> SocketAddr {
+    url.strip_prefix("redis://").expect("the address of a server").parse().expect("an address")
+}
+
+async fn serve(listener: TcpListener, server: watch::Receiver<SocketAddr>, lanes: Lanes, traffic: Arc<Traffic>) {
     // Failing to accept one connection says nothing of the next.
     loop {
         if let Ok((client, _)) = listener.accept().await {
             traffic.connections.fetch_add(1, Ordering::SeqCst);
-            tokio::spawn(connection(client, server, lanes.clone(), traffic.clone()));
+            tokio::spawn(connection(client, *server.borrow(), lanes.clone(), traffic.clone()));
         }
     }
 }

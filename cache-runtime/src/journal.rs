@@ -112,7 +112,6 @@ impl Journal {
         let mut kept = lock(&self.kept);
         if kept.registers.is_empty() {
             kept.delivering = false;
-            self.debt.set(false);
             let delivered = std::mem::take(&mut kept.delivered);
             drop(kept);
             tracing::info!(delivered, "all deferred invalidations were delivered");
@@ -143,6 +142,7 @@ impl Journal {
                 kept.delivered += 1;
             }
         }
+        self.debt.set(!kept.registers.is_empty());
         drop(kept);
         self.changed.notify_waiters();
     }

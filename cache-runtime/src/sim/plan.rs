@@ -27,6 +27,8 @@ pub struct Plan {
     pub away: bool,
     /// Loads read a replica of the database that lags behind, and mutations hold fills back for longer than that.
     pub replica: bool,
+    /// Values live shortly, and some readers take them past their time; few loads run at once.
+    pub lenient: bool,
     /// The rule that is broken.
     pub mutant: Option<Mutant>,
 }
@@ -47,6 +49,8 @@ pub enum Mutant {
     LeaseRevivedByARepeatedRequest,
     EntryOfAnotherTypeServed,
     LeaseOfOthersTaken,
+    InvalidatedServedPastItsTime,
+    LoadsWithoutAPlace,
     GraceForgotten,
     GraceForgottenByTheJournal,
     GraceEndedByAnother,
@@ -67,6 +71,10 @@ pub struct Outcome {
     pub hits: u64,
     /// Of the reads, those that another's load answered.
     pub joined: u64,
+    /// Of the reads, those that a value past its time answered.
+    pub stale: u64,
+    /// How often the store was not asked because it did not answer.
+    pub shed: u64,
 }
 
 /// A cache on a real store whose engine breaks the rule of `mutant`.
@@ -103,6 +111,8 @@ fn rule(mutant: Mutant) -> Option<Rule> {
         Mutant::InnerDependenciesIgnored => Some(Rule::InnerDependencies),
         Mutant::EntryOfAnotherTypeServed => Some(Rule::TypeOfEntry),
         Mutant::LeaseOfOthersTaken => Some(Rule::OneLease),
+        Mutant::InvalidatedServedPastItsTime => Some(Rule::StaleStands),
+        Mutant::LoadsWithoutAPlace => Some(Rule::Places),
         Mutant::GraceForgotten => Some(Rule::Grace),
         Mutant::GraceForgottenByTheJournal => Some(Rule::JournaledGrace),
         _ => None,

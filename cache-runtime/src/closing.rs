@@ -103,6 +103,13 @@ impl Closing {
         self.is_closed() && lock(&self.work).waiting == 0
     }
 
+    /// Whether nothing is done beside the callers but what waits for its time.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn is_idle(&self) -> bool {
+        let work = lock(&self.work);
+        work.fills + work.tasks == 0
+    }
+
     /// Ends when the cache is closed.
     pub(crate) async fn closed(&self) {
         self.until(|_| self.is_closed()).await;

@@ -77,7 +77,7 @@ pub async fn settled(cache: &Cache) {
     let began = Instant::now();
     loop {
         let (loads, pending) = (core.flights.len(), cache.pending());
-        if loads == 0 && pending == 0 {
+        if loads == 0 && pending == 0 && core.closing.is_idle() {
             return;
         }
         assert!(

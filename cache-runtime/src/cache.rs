@@ -223,6 +223,41 @@ impl Cache {
         invalidation::invalidate(self.core(), &SITE, Targets { keys: Vec::new(), tags }).await
     }
 
+    /// Empties the namespace at once: nothing that was loaded before this was called is served any more, whatever its key and tags.
+    ///
+    /// Once this has returned [`Applied`](Delivery::Applied), no read of this process that starts later is given such a value, and none of another process that starts
+    /// two seconds later. Until then another process may still serve what it finds. What is being loaded meanwhile is not served after it either. The entries themselves are left to expire.
+    ///
+    /// It is for emergencies, such as a change past all mutators: everything is loaded anew, by one caller for each key. It does not wait for the end of
+    /// [`defer_invalidations`](Self::defer_invalidations).
+    ///
+    /// # Cancel safety
+    ///
+    /// What was not confirmed by then is delivered beside the caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, Delivery, cached, scope};
+    ///
+    /// #[cached(ttl = "1m", key = "double:{n}")]
+    /// async fn double(n: u64) -> u64 {
+    ///     2 * n
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::memory();
+    /// scope(cache.clone(), double(1)).await;
+    /// assert_eq!(cache.clear().await, Delivery::Applied);
+    /// scope(cache.clone(), double(1)).await;
+    /// assert_eq!(cache.stats().total.loads, 2);
+    /// # });
+    /// ```
+    pub async fn clear(&self) -> Delivery {
+        static SITE: Site = Site::invalidates("cache_runtime::Cache", "clear");
+        invalidation::clear(self.core(), &SITE).await
+    }
+
     /// Runs `future`, which commits a transaction at its end, and only then applies the invalidations of all mutators called in it.
     ///
     /// It collects for every cache that is used in `future`. Until its end they are guarded: other tasks store nothing that outlives the transaction. Reads in `future` of what was collected so far pass by the cache, so that it sees
@@ -318,7 +353,7 @@ impl Cache {
         self.core().metrics.read()
     }
 
-    /// How many keys and tags were invalidated and the store has not confirmed it yet.
+    /// How many keys and tags were invalidated and the store has not confirmed it yet. All of the namespace counts as one.
     pub fn pending(&self) -> usize {
         self.core().journal.len()
     }

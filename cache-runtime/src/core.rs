@@ -19,6 +19,7 @@ use crate::codec::Value;
 #[cfg(any(feature = "redis", feature = "test-util", feature = "sim"))]
 use crate::debt::Debt;
 use crate::envelope::Packing;
+use crate::epoch::Epoch;
 use crate::flight::Flights;
 use crate::host::Host;
 use crate::host::SharedHost;
@@ -50,6 +51,8 @@ pub(crate) struct Core {
     /// When entries that die of not being read were last said to be read.
     pub(crate) touched: Hints<Name, Moment>,
     pub(crate) closing: Closing,
+    /// What is known of the namespace's epoch, on a store outside of this process. Within it, what is emptied is empty.
+    pub(crate) epoch: Option<Epoch>,
     /// What entries inherited when they were last seen, so that a hit on a nested entry reads that in the same round trip.
     pub(crate) inherited: Hints<Name, Arc<[Register]>>,
     /// The rule that this cache breaks, as a negative control.
@@ -69,16 +72,19 @@ pub(crate) enum Rule {
     InnerDependencies,
     /// An entry is served only as the type and the version that it was stored as.
     TypeOfEntry,
-    /// A value past its time is served only if what it depends on stands.
-    StaleStands,
-    /// A load has a place before it begins.
-    Places,
     /// A lease that another holds is left to it.
     OneLease,
     /// Fills stay refused for a while after a mutation that says so.
     Grace,
     /// They do also when the store could not be told at once.
     JournaledGrace,
+    /// What the journal cannot hold empties the namespace.
+    Overflow,
+    /// The epoch of the namespace is read again and again.
+    #[cfg(feature = "sim")]
+    EpochIsRead,
+    /// Who removes it knows nothing of it from then on.
+    EpochIsForgotten,
 }
 
 /// How long things may take, and how large they may be.
@@ -106,6 +112,8 @@ pub(crate) struct Settings {
     pub(crate) hold_off: Duration,
     /// How far a time-to-live is spread unless the entry says otherwise.
     pub(crate) jitter: f64,
+    /// The most keys and tags whose invalidation waits to be delivered.
+    pub(crate) journal_capacity: usize,
     /// The most tags and keys that one entry depends on.
     pub(crate) max_dependencies: usize,
     /// The largest encoded value that is stored, in bytes.
@@ -134,6 +142,7 @@ impl Default for Settings {
             guard: Duration::from_secs(3),
             hold_off: Duration::from_secs(60),
             jitter: 0.1,
+            journal_capacity: 100_000,
             max_dependencies: 64,
             max_entry: 1 << 20,
             secret: None,
@@ -156,6 +165,7 @@ pub(crate) struct Loaded {
 impl Core {
     pub(crate) fn new(store: Arc<dyn Store>, host: Arc<dyn Host>, clock: Clock, settings: Settings) -> Self {
         let (metrics, bulkhead) = (Metrics::new(&settings.namespace), settings.bulkhead);
+        let epoch = (store.keeps() == Keeps::Bytes).then(Epoch::default);
         Self {
             store,
             local: None,
@@ -168,6 +178,7 @@ impl Core {
             bulkheads: Bulkheads::new(bulkhead),
             touched: Hints::new(10_000),
             closing: Closing::default(),
+            epoch,
             inherited: Hints::new(10_000),
             #[cfg(feature = "sim")]
             broken: None,

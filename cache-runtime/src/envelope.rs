@@ -1,10 +1,12 @@
 //! An entry as it is stored, and as bytes that are not trusted.
 //!
 //! ```text
-//! magic "cr"  format u8  flags u8  key digest 16  schema u64  version u32  created u64 (ms)  ttl u64 (ms)  load u32 (ms)
+//! magic "cr"  format u8  flags u8  key digest 16  schema u64  version u32  created u64 (ms)  ttl u64 (ms)  load u32 (ms)  epoch 16
 //! dependencies u16, each: kind u8 ('t' tag, 'k' key)  name length u8  name  token 16
 //! payload length u32  checksum u64  payload
 //! ```
+//!
+//! The epoch is the token of the namespace's [epoch](crate::epoch); no entry that is served is without one. In memory it is a dependency like the others, and the first.
 //!
 //! The flags say in which [form](Form) the payload is; no flag means plain JSON. One more says that the function found nothing; then it is alone, and the payload is empty. A flag that is not known makes an entry of another format of it.
 //!
@@ -26,6 +28,7 @@ use xxhash_rust::xxh3::xxh3_128;
 pub(crate) use crate::envelope::form::Form;
 pub(crate) use crate::envelope::form::Packed;
 pub(crate) use crate::envelope::form::Packing;
+use crate::epoch;
 use crate::key::Name;
 use crate::site::Instance;
 use crate::site::Site;
@@ -98,14 +101,16 @@ pub(crate) enum Unreadable {
 }
 
 const MAGIC: &[u8; 2] = b"cr";
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const FLAGS_AT: usize = 3;
 /// The flag of an entry that says that there is nothing.
 const EMPTY: u8 = 0x80;
 /// The most dependencies that an entry may have, whatever its cache allows.
 pub(crate) const MOST_DEPENDENCIES: usize = 1024;
 /// Everything before the dependencies.
-const FIXED: usize = 2 + 1 + 1 + 16 + 8 + 4 + 8 + 8 + 4 + 2;
+const FIXED: usize = 2 + 1 + 1 + 16 + 8 + 4 + 8 + 8 + 4 + 16 + 2;
+/// In the place of an epoch, where there is none.
+const NO_EPOCH: Token = Token(0);
 const CHECKSUM: usize = 8;
 
 impl Header {
@@ -138,7 +143,7 @@ impl Header {
     ) -> Result<Vec<u8>, E> {
         let mut out = Vec::with_capacity(FIXED + 64 * self.dependencies.len() + 512);
         self.put_fixed(key, &mut out)?;
-        for dependency in &self.dependencies {
+        for dependency in self.dependencies.iter().filter(|dependency| !dependency.register.is_epoch()) {
             put_dependency(dependency, &mut out)?;
         }
         let length_at = out.len();
@@ -153,7 +158,9 @@ impl Header {
     }
 
     fn put_fixed(&self, key: &Name, out: &mut Vec<u8>) -> Result<(), Unreadable> {
-        let dependencies = self.dependencies.len();
+        let mut epochs = self.dependencies.iter().filter(|dependency| dependency.register.is_epoch());
+        let epoch = epochs.next().map(|epoch| epoch.token);
+        let dependencies = self.dependencies.len() - usize::from(epoch.is_some());
         if dependencies > MOST_DEPENDENCIES {
             return Err(Unreadable::Length);
         }
@@ -165,6 +172,7 @@ impl Header {
         out.extend_from_slice(&self.created.to_le_bytes());
         out.extend_from_slice(&millis(self.ttl).to_le_bytes());
         out.extend_from_slice(&u32::try_from(self.load.as_millis()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(&epoch.unwrap_or(NO_EPOCH).0.to_le_bytes());
         out.extend_from_slice(&(dependencies as u16).to_le_bytes());
         Ok(())
     }
@@ -194,6 +202,10 @@ impl Stored {
             load: Duration::from_millis(u32::from_le_bytes(reader.take()?).into()),
             dependencies: Vec::new(),
         };
+        let epoch = Token(u128::from_le_bytes(reader.take()?));
+        if epoch != NO_EPOCH {
+            header.dependencies.push(Dependency { register: epoch::register(), token: epoch });
+        }
         let dependencies = u16::from_le_bytes(reader.take()?);
         if usize::from(dependencies) > MOST_DEPENDENCIES {
             return Err(Unreadable::Length);
@@ -318,14 +330,21 @@ mod tests {
 
     fn headers() -> impl Strategy<Value = Header> {
         let numbers = (any::<u64>(), any::<u32>(), any::<u64>(), any::<u64>(), any::<u32>());
-        (numbers, dependencies()).prop_map(|((schema, version, created, ttl, load), dependencies)| Header {
-            schema,
-            version,
-            created,
-            ttl: Duration::from_millis(ttl),
-            load: Duration::from_millis(load.into()),
-            dependencies,
-        })
+        (numbers, any::<u128>(), dependencies()).prop_map(
+            |((schema, version, created, ttl, load), epoch, mut dependencies)| {
+                if epoch % 2 == 1 {
+                    dependencies.insert(0, Dependency { register: epoch::register(), token: Token(epoch) });
+                }
+                Header {
+                    schema,
+                    version,
+                    created,
+                    ttl: Duration::from_millis(ttl),
+                    load: Duration::from_millis(load.into()),
+                    dependencies,
+                }
+            },
+        )
     }
 
     fn encoded(header: &Header, key: &Name, payload: &[u8]) -> Vec<u8> {
@@ -381,7 +400,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_survived(bytes in vec(any::<u8>(), 0..400), framed in any::<bool>()) {
-            let bytes = if framed { [b"cr\x01\x00".to_vec(), bytes].concat() } else { bytes };
+            let bytes = if framed { [b"cr\x02\x00".to_vec(), bytes].concat() } else { bytes };
             prop_assert!(Stored::decode(&Name::new(b"user:7"), &bytes.into(), &[]).is_err());
         }
     }

@@ -8,6 +8,7 @@
 //! to expire.
 
 mod begun;
+mod clearing;
 mod deferral;
 mod ending;
 mod guard;
@@ -34,6 +35,8 @@ use crate::invalidation::begun::Begun;
 use crate::invalidation::begun::Enlisted;
 use crate::invalidation::begun::How;
 use crate::invalidation::begun::Under;
+pub(crate) use crate::invalidation::clearing::clear;
+pub(crate) use crate::invalidation::clearing::forget_epoch;
 pub(crate) use crate::invalidation::deferral::Deferral;
 pub(crate) use crate::invalidation::deferral::invalidate;
 use crate::invalidation::deferral::invalidate_all;

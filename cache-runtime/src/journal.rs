@@ -2,6 +2,9 @@
 //!
 //! A mutation whose invalidation the store did not confirm is `Deferred`, never `Applied`. It stays here until a later attempt is confirmed, and what is left of its grace
 //! by then is delivered with it.
+//!
+//! What is kept is bounded. Beyond, all of it is replaced by one invalidation that is as good as all of them: that of the namespace's [epoch](crate::epoch). Until it is delivered this process uses
+//! nothing of the cache.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +20,8 @@ use crate::core::Core;
 use crate::core::Rule;
 use crate::core::lock;
 use crate::debt::Debt;
+use crate::epoch;
+use crate::invalidation::forget_epoch;
 use crate::invalidation::tell;
 use crate::store::Targets;
 use crate::token::Register;
@@ -42,6 +47,32 @@ struct Kept {
     delivering: bool,
 }
 
+impl Kept {
+    /// Whether all of the namespace is to be invalidated.
+    fn is_everything(&self) -> bool {
+        self.registers.contains_key(&epoch::register())
+    }
+
+    fn note(&mut self, register: Register, grace: Moment) {
+        let grace = self.registers.get(&register).map_or(grace, |known| known.grace.max(grace));
+        self.registers.insert(register, Undelivered { number: self.invalidations, grace });
+    }
+
+    /// Keeps one in the place of all.
+    fn give_up(&mut self) {
+        if !self.is_everything() {
+            let undelivered = self.registers.len();
+            tracing::error!(
+                undelivered,
+                "more invalidations are undelivered than the journal holds; the namespace will be emptied in their place"
+            );
+        }
+        let grace = self.registers.values().map(|known| known.grace).max().unwrap_or_default();
+        self.registers.clear();
+        self.note(epoch::register(), grace);
+    }
+}
+
 /// What is still to be said of one key or tag.
 #[derive(Clone, Copy, Debug)]
 struct Undelivered {
@@ -51,8 +82,6 @@ struct Undelivered {
     grace: Moment,
 }
 
-/// How many keys and tags are kept at most. What does not fit is lost to the journal and stale until its time-to-live, which an event says.
-const MOST: usize = 100_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -79,7 +108,8 @@ impl Journal {
             return false;
         }
         let kept = lock(&self.kept);
-        !kept.registers.is_empty() && registers.into_iter().any(|register| kept.registers.contains_key(register))
+        !kept.registers.is_empty()
+            && (kept.is_everything() || registers.into_iter().any(|register| kept.registers.contains_key(register)))
     }
 
     /// How often something was delivered so far.
@@ -89,20 +119,15 @@ impl Journal {
     }
 
     /// Keeps `targets`, whose fills are to be refused until `grace`, and says whether somebody has to start delivering.
-    fn keep(&self, targets: &Targets, grace: Moment) -> bool {
+    fn keep(&self, targets: &Targets, grace: Moment, capacity: usize) -> bool {
         let mut kept = lock(&self.kept);
         self.debt.set(true);
+        kept.invalidations += 1;
         for register in registers(targets) {
-            if kept.registers.len() >= MOST {
-                tracing::error!(
-                    "more invalidations are undelivered than the journal holds; entries may be stale until they expire"
-                );
-                break;
-            }
-            kept.invalidations += 1;
-            let number = kept.invalidations;
-            let known = kept.registers.get(&register).map_or(grace, |known| known.grace.max(grace));
-            kept.registers.insert(register, Undelivered { number, grace: known });
+            kept.note(register, grace);
+        }
+        if kept.is_everything() || kept.registers.len() > capacity {
+            kept.give_up();
         }
         !std::mem::replace(&mut kept.delivering, true)
     }
@@ -112,6 +137,7 @@ impl Journal {
         let mut kept = lock(&self.kept);
         if kept.registers.is_empty() {
             kept.delivering = false;
+            self.debt.set(false);
             let delivered = std::mem::take(&mut kept.delivered);
             drop(kept);
             tracing::info!(delivered, "all deferred invalidations were delivered");
@@ -142,7 +168,10 @@ impl Journal {
                 kept.delivered += 1;
             }
         }
-        self.debt.set(!kept.registers.is_empty());
+        if kept.registers.is_empty() {
+            // Whoever finds nothing pending is let through to the store.
+            self.debt.set(false);
+        }
         drop(kept);
         self.changed.notify_waiters();
     }
@@ -170,7 +199,10 @@ struct Next {
 /// Keeps `targets` and tries again, beside the caller, until they are delivered or the cache is gone. Their fills stay refused for `grace` from now on.
 pub(crate) fn defer(core: &Arc<Core>, targets: &Targets, grace: Duration) {
     let grace = if core.breaks(Rule::JournaledGrace) { Duration::ZERO } else { grace };
-    let starts = core.journal.keep(targets, core.clock.now().after(grace));
+    if core.breaks(Rule::Overflow) && core.journal.len() + targets.len() > capacity(core) {
+        return;
+    }
+    let starts = core.journal.keep(targets, core.clock.now().after(grace), capacity(core));
     core.metrics.pending(core.journal.len());
     if starts {
         start(core);
@@ -213,6 +245,10 @@ fn start(core: &Arc<Core>) {
             let Some(next) = core.journal.next(core.clock.now()) else { return };
             match tell(&core, &next.targets, None, next.grace).await {
                 Ok(()) => {
+                    // As long as it is kept here nobody reads, so nobody knows it again before that.
+                    if next.targets == Targets::everything() {
+                        forget_epoch(&core);
+                    }
                     core.journal.strike(&next.targets, next.last);
                     core.metrics.pending(core.journal.len());
                     pause = Duration::ZERO;
@@ -226,6 +262,10 @@ fn start(core: &Arc<Core>) {
 /// Between half of `pause` and all of it, so that processes which lost the store together do not come back to it together.
 fn jittered(pause: Duration, chance: u128) -> Duration {
     pause / 2 + (pause / 2).mul_f64(f64::from(chance as u32) / f64::from(u32::MAX))
+}
+
+fn capacity(core: &Core) -> usize {
+    core.settings.journal_capacity
 }
 
 fn registers(targets: &Targets) -> impl Iterator<Item = Register> {

@@ -54,6 +54,7 @@ mod core;
 mod debt;
 mod entry;
 mod envelope;
+mod epoch;
 mod error;
 pub mod explain;
 mod flight;

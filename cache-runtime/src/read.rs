@@ -32,6 +32,7 @@ use crate::context::Context;
 use crate::context::Frame;
 use crate::core::Core;
 use crate::core::Loaded;
+use crate::epoch;
 use crate::explain::Bypass;
 use crate::explain::Ending;
 use crate::explain::Miss;
@@ -103,7 +104,7 @@ pub(crate) struct Load {
     /// Why there is no right to store it, if there is none.
     pub(crate) bypass: Option<Bypass>,
     /// Its places among the loads that run at once, once it was given them.
-    places: Option<Arc<Places>>,
+    places: Option<Places>,
     /// What its caller returns if it fails.
     pub(crate) fallback: Option<Fallback>,
     /// Whether it is there to refresh what its caller could be given at once.
@@ -192,7 +193,7 @@ struct Caller<'a> {
     request: &'a Request,
     context: &'a Context,
     watch: &'a Watch,
-    /// Its own registers: its tags, and inside of another load its key.
+    /// Its own registers: its tags, the namespace's epoch, and inside of another load its key.
     registers: Vec<Register>,
     came: Tick,
     began: Moment,
@@ -206,6 +207,7 @@ struct Caller<'a> {
 impl<'a> Caller<'a> {
     fn new(core: &'a Arc<Core>, request: &'a Request, context: &'a Context, watch: &'a Watch) -> Self {
         let mut registers = request.tags.to_vec();
+        registers.extend(core.epoch.as_ref().map(|_| epoch::register()));
         if context.frame.is_some() {
             registers.push(Register::Key(request.key.clone()));
         }

@@ -37,6 +37,13 @@ pub(crate) enum Register {
     Key(Name),
 }
 
+impl Register {
+    /// Whether it is that of the namespace's epoch.
+    pub(crate) fn is_epoch(&self) -> bool {
+        matches!(self, Self::Tag(name) if *name == Name::epoch())
+    }
+}
+
 /// What a register holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {

@@ -84,7 +84,7 @@ async fn caches_with_different_codecs_read_each_others_entries() {
     for (lines, size) in [(1, "short"), (1000, "long")] {
         for (writer, from) in [(&json, "JSON"), (&packed, "MessagePack"), (&by_url, "MessagePack by URL")] {
             for (reader, to) in [(&json, "JSON"), (&packed, "MessagePack")] {
-                server.command(&["FLUSHALL"]).unwrap();
+                server.command(&["DEL", &format!("cache:e:{{report:{lines}}}")]).unwrap();
                 let counts = stored_and_read(writer, reader, lines).await;
                 assert_eq!((counts.hits, counts.loads, counts.unreadable), (1, 0, 0), "{size}, {from} to {to}");
             }

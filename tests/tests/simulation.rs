@@ -36,8 +36,6 @@ struct Totals {
     mutations: usize,
     hits: u64,
     joined: u64,
-    stale: u64,
-    shed: u64,
 }
 
 impl Totals {
@@ -46,8 +44,6 @@ impl Totals {
         self.mutations += outcome.mutations;
         self.hits += outcome.hits;
         self.joined += outcome.joined;
-        self.stale += outcome.stale;
-        self.shed += outcome.shed;
     }
 }
 
@@ -65,8 +61,7 @@ fn is_found_in(plan: Plan) {
 fn promises_hold_on_a_remote_store_whatever_goes_wrong() {
     let totals = holds(Plan::default(), 8000);
     assert!(
-        env::var("SIM_SEED").is_ok()
-            || totals.hits > 1000 && totals.joined > 1000 && totals.mutations > 1000 && totals.shed > 1000,
+        env::var("SIM_SEED").is_ok() || totals.hits > 1000 && totals.joined > 1000 && totals.mutations > 1000,
         "{totals:?}"
     );
 }
@@ -81,14 +76,6 @@ fn promises_hold_in_process_whatever_is_evicted_or_dropped() {
 }
 
 #[test]
-fn promises_hold_where_values_are_served_past_their_time() {
-    for in_process in [false, true] {
-        let totals = holds(Plan { lenient: true, in_process, ..Plan::default() }, 3000);
-        assert!(env::var("SIM_SEED").is_ok() || totals.stale > 300 && totals.hits > 1000, "{totals:?}");
-    }
-}
-
-#[test]
 fn reads_are_linearizable_with_mutations_that_say_so() {
     holds(Plan { linearizable: true, peaceful: true, ..Plan::default() }, 1000);
     holds(Plan { linearizable: true, peaceful: true, in_process: true, ..Plan::default() }, 1000);
@@ -96,8 +83,14 @@ fn reads_are_linearizable_with_mutations_that_say_so() {
 
 #[test]
 fn what_a_lagging_replica_said_is_never_served_after_the_grace() {
-    holds(Plan { replica: true, ..Plan::default() }, 3000);
-    holds(Plan { replica: true, in_process: true, ..Plan::default() }, 3000);
+    holds(Plan { replica: true, ..Plan::default() }, 1000);
+    holds(Plan { replica: true, in_process: true, ..Plan::default() }, 1000);
+}
+
+#[test]
+fn an_emptied_namespace_and_a_full_journal_leave_nothing_behind() {
+    holds(Plan { clears: true, ..Plan::default() }, 1000);
+    holds(Plan { clears: true, in_process: true, ..Plan::default() }, 1000);
 }
 
 #[test]
@@ -130,18 +123,11 @@ fn control_grace() {
 }
 
 #[test]
-fn control_invalidated_served_past_its_time() {
-    for in_process in [false, true] {
-        let mutant = Some(Mutant::InvalidatedServedPastItsTime);
-        is_found_in(Plan { mutant, lenient: true, in_process, ..Plan::default() });
-    }
-}
-
-#[test]
-fn control_loads_without_a_place() {
-    for in_process in [false, true] {
-        is_found_in(Plan { mutant: Some(Mutant::LoadsWithoutAPlace), lenient: true, in_process, ..Plan::default() });
-    }
+fn control_epoch() {
+    let clears = Plan { clears: true, ..Plan::default() };
+    is_found_in(Plan { mutant: Some(Mutant::OverflowForgotten), ..clears });
+    is_found_in(Plan { mutant: Some(Mutant::EpochReadOnce), ..clears });
+    is_found_in(Plan { mutant: Some(Mutant::EpochKeptByWhoRemovesIt), ..clears });
 }
 
 macro_rules! controls {

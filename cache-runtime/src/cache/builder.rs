@@ -238,6 +238,13 @@ impl Builder {
         self
     }
 
+    /// The most keys and tags whose invalidation the store could not be told, and which wait for it to come back. Beyond, all of them are replaced by one: the namespace is
+    /// emptied, as by [`Cache::clear`], as soon as the store is back, and this process uses nothing of it until then. Defaults to 100,000.
+    pub fn journal_capacity(mut self, most: usize) -> Self {
+        self.settings.journal_capacity = most;
+        self
+    }
+
     /// The most tags and keys that one entry may depend on, its own and inherited. Entries with more are not stored. Defaults to 64.
     pub fn max_dependencies(mut self, most: usize) -> Self {
         self.settings.max_dependencies = most;

@@ -36,6 +36,11 @@ impl Name {
         text.map(|text| Self(text.into()))
     }
 
+    /// The name of the [epoch](crate::epoch), which no text has.
+    pub(crate) const fn epoch() -> Self {
+        Self(SmolStr::new_static("#epoch"))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -189,7 +189,6 @@ impl Shard {
             !marked.marks.is_empty()
         });
         self.keys.retain(|_, key| {
-            key.lease = None;
             key.kill_token();
             key.slot.revoke(None, now);
             !key.slot.marks.is_empty()

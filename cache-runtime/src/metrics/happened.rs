@@ -26,8 +26,6 @@ pub(crate) enum Happened {
     Unnamed,
     /// On the read path.
     StoreFailed(Operation),
-    /// The store was not asked for an entry.
-    Shed,
     Applied,
     Deferred,
     /// A mutation did not run, because the store could not be told.

@@ -12,6 +12,9 @@ use crate::envelope::Packed;
 use crate::envelope::Payload;
 use crate::envelope::Stored;
 use crate::envelope::Unreadable;
+use crate::epoch;
+use crate::epoch::Ask;
+use crate::epoch::Epoch;
 use crate::explain::Bypass;
 use crate::explain::Miss;
 use crate::metrics::Happened;
@@ -131,10 +134,7 @@ impl Caller<'_> {
     pub(super) async fn look(&self) -> Look {
         match self.try_look().await {
             Ok(look) => look,
-            Err(StoreError::Shed) => {
-                self.watch.count(Happened::Shed);
-                Look::Away(Away::Shed)
-            }
+            Err(StoreError::Shed) => Look::Away(Away::Shed),
             Err(error) => {
                 self.watch.count(Happened::StoreFailed(Operation::Read));
                 tracing::debug!(function = self.request.site.label(), %error, "the store did not answer a read");
@@ -149,8 +149,7 @@ impl Caller<'_> {
             let mut registers = self.registers.clone();
             registers
                 .extend(self.inherited_before().iter().filter(|register| !self.registers.contains(register)).cloned());
-            let read = Read { entry: Some(self.request.key.clone()), registers: registers.clone() };
-            let Reading { entry, states } = self.read(read).await?;
+            let Reading { entry, states } = self.read_knowing(&registers).await?;
             // Inside of another load everything this call depends on has to have a token before anything is read.
             let absent = self.absent(&states);
             if self.context.frame.is_some() && !absent.is_empty() && looks < MOST_LOOKS {
@@ -173,6 +172,30 @@ impl Caller<'_> {
         }
     }
 
+    /// Reads the entry and `registers`, but for the epoch if that is known.
+    async fn read_knowing(&self, registers: &[Register]) -> Result<Reading, StoreError> {
+        let mut read = Read { entry: Some(self.request.key.clone()), registers: registers.to_vec() };
+        let Some((epoch, at)) = self.core.epoch.as_ref().zip(self.epoch_at()) else { return self.read(read).await };
+        let ask = self.ask(epoch);
+        if let Ask::Known(_) = ask {
+            read.registers.remove(at);
+        }
+        let mut reading = self.read(read).await?;
+        match ask {
+            Ask::Known(token) => reading.states.insert(at, State::Token(token)),
+            Ask::Read(ticket) => epoch.learn(ticket, reading.states[at]),
+        }
+        Ok(reading)
+    }
+
+    fn ask(&self, epoch: &Epoch) -> Ask {
+        #[cfg(feature = "sim")]
+        if let Some(token) = epoch.last_known().filter(|_| self.core.breaks(Rule::EpochIsRead)) {
+            return Ask::Known(token);
+        }
+        epoch.ask(self.core.clock.now())
+    }
+
     async fn read(&self, read: Read) -> Result<Reading, StoreError> {
         let expected = read.registers.len();
         let reading = self.core.store.read(vec![read]).await?.pop();
@@ -192,7 +215,8 @@ impl Caller<'_> {
             .frame
             .as_ref()
             .map_or(self.request.token_life, |frame| frame.token_life.max(self.request.token_life));
-        self.core.store.begin(Begin { lease: None, registers, token_life: life }).await.map(drop)
+        let token_life = epoch::life(&registers, life);
+        self.core.store.begin(Begin { lease: None, registers, token_life }).await.map(drop)
     }
 
     /// Why the store has nothing under the key.
@@ -211,9 +235,11 @@ impl Caller<'_> {
         if let Some(why) = self.other(header) {
             return Ok(Judged::No(why, None));
         }
+        if self.is_of_another_epoch(header, &known) {
+            return Ok(Judged::No(Miss::OtherEpoch, None));
+        }
         self.read_missing(header, &mut known).await?;
-        let heeded = !(matches!(age, Age::Past(_)) && self.core.breaks(Rule::StaleStands));
-        let fallen = header.dependencies.iter().filter(|_| heeded).find_map(|dependency| fallen(dependency, &known));
+        let fallen = header.dependencies.iter().find_map(|dependency| fallen(dependency, &known));
         if let Some(why) = fallen.filter(|_| !self.request.stale.even_invalidated) {
             return Ok(Judged::No(if let Age::Past(_) = age { Miss::Expired } else { why }, None));
         }
@@ -266,6 +292,12 @@ impl Caller<'_> {
         } else {
             (!self.request.tags.iter().all(has)).then_some(Miss::OtherTags)
         }
+    }
+
+    /// Whether the namespace was emptied since the entry's load began.
+    fn is_of_another_epoch(&self, header: &Header, known: &[(Register, State)]) -> bool {
+        let mut own = header.dependencies.iter().filter(|dependency| dependency.register.is_epoch());
+        self.core.epoch.is_some() && own.next().is_none_or(|own| fallen(own, known).is_some())
     }
 
     /// Whether the entry is an error that was stored.
@@ -352,14 +384,23 @@ impl Caller<'_> {
     }
 
     fn remember_inherited(&self, header: &Header) {
-        if self.core.store.keeps() == Keeps::Bytes && header.dependencies.len() > self.request.tags.len() {
+        if self.core.store.keeps() == Keeps::Bytes && header.dependencies.len() > self.captures().len() {
             let registers = header.dependencies.iter().map(|dependency| dependency.register.clone());
-            let inherited: Arc<[Register]> =
-                registers.filter(|register| !self.request.tags.contains(register)).collect();
+            let inherited: Arc<[Register]> = registers.filter(|register| !self.captures().contains(register)).collect();
             if self.inherited_before() != inherited {
                 self.core.inherited.insert(self.request.key.clone(), inherited);
             }
         }
+    }
+
+    /// What a load of the call captures: its tags and the epoch.
+    pub(super) fn captures(&self) -> &[Register] {
+        &self.registers[..self.request.tags.len() + usize::from(self.core.epoch.is_some())]
+    }
+
+    /// Where the epoch is among the call's registers.
+    fn epoch_at(&self) -> Option<usize> {
+        self.core.epoch.is_some().then_some(self.request.tags.len())
     }
 
     fn is_own_key(&self, register: &Register) -> bool {

@@ -1,6 +1,7 @@
 //! Scouting: creating the tokens that are missing and trying for the lease.
 
 use crate::core::Rule;
+use crate::epoch;
 use crate::explain::Bypass;
 use crate::flight::Evidence;
 use crate::flight::Slot;
@@ -44,13 +45,6 @@ pub(super) enum Step {
 }
 
 impl Scouted {
-    /// With a right that is at hand.
-    pub(super) fn won(right: Right) -> Self {
-        let captured = right.captured.clone();
-        let evidence = Evidence { slot: Slot::Lease(right.lease), captured: captured.clone() };
-        Self { step: Step::Load(Ok(right)), evidence: Some(evidence), captured: Some(captured) }
-    }
-
     /// Nothing is known: load, without the right to fill.
     const fn blind(why: Bypass) -> Self {
         Self { step: Step::Load(Err(why)), evidence: None, captured: None }
@@ -102,18 +96,20 @@ impl Caller<'_> {
             seen: missed.seen,
             steal,
         };
-        Begin { lease: Some(lease), registers: self.missing(&missed.states), token_life: self.request.token_life }
+        let registers = self.missing(&missed.states);
+        let token_life = epoch::life(&registers, self.request.token_life);
+        Begin { lease: Some(lease), registers, token_life }
     }
 
-    /// The call's tags that have no token yet.
+    /// The call's tags that have no token yet, and the epoch likewise.
     fn missing(&self, states: &[State]) -> Vec<Register> {
-        let tags = self.request.tags.iter().zip(states);
+        let tags = self.captures().iter().zip(states);
         tags.filter(|(_, state)| **state == State::Absent).map(|(tag, _)| tag.clone()).collect()
     }
 
     /// The tokens of the call's tags, if each has one that may be used.
     fn tokens(&self, states: &[State]) -> Option<Vec<Dependency>> {
-        let tags = self.request.tags.iter().zip(states);
+        let tags = self.captures().iter().zip(states);
         tags.map(|(tag, state)| state.usable().map(|token| Dependency { register: tag.clone(), token })).collect()
     }
 
@@ -123,7 +119,7 @@ impl Caller<'_> {
             State::Absent => created.next().unwrap_or(State::Absent),
             state => *state,
         };
-        let states: Vec<State> = missed.states.iter().take(self.request.tags.len()).map(&mut now).collect();
+        let states: Vec<State> = missed.states.iter().take(self.captures().len()).map(&mut now).collect();
         let captured = self.tokens(&states);
         let evidence = |slot| captured.clone().map(|captured| Evidence { slot, captured });
         let (step, evidence) = match (begun.lease, &captured) {

@@ -62,8 +62,7 @@ impl Load {
         context.trace = watch.inside();
         if !self.recursive {
             let parent = outer.frame.clone().filter(|_| !core.breaks(Rule::InnerDependencies));
-            context.frame =
-                Some(Frame::new(parent, core, request.key.clone(), request.token_life, self.places.clone()));
+            context.frame = Some(Frame::new(parent, core, request.key.clone(), request.token_life));
         }
         context
     }
@@ -265,7 +264,8 @@ fn prepare(
     }
     let fresh = filling.ttl.saturating_sub(core.clock.now().since(filling.began));
     let dependencies = dependencies?;
-    if dependencies.len() > core.settings.max_dependencies {
+    // The epoch is everybody's.
+    if dependencies.len() > core.settings.max_dependencies + usize::from(core.epoch.is_some()) {
         return Err(Refusal::TooManyDependencies);
     }
     if fresh.as_millis() == 0 {

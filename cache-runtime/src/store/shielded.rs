@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use crate::breaker::Breaker;
 use crate::breaker::Health;
-use crate::breaker::Pass;
 use crate::key::Name;
 use crate::store::Begin;
 use crate::store::Begun;
@@ -43,23 +42,13 @@ impl Shielded {
         let Some(pass) = self.breaker.admit() else {
             return Box::pin(std::future::ready(Err(StoreError::Shed)));
         };
-        watched(call(&*self.store), pass)
+        let reply = call(&*self.store);
+        Box::pin(async move {
+            let replied = reply.await;
+            pass.end(health(&replied));
+            replied
+        })
     }
-
-    /// Tells the store what is stale.
-    fn tell<'a, T: Send + 'a>(&'a self, call: impl FnOnce(&'a dyn Store) -> Reply<'a, T>) -> Reply<'a, T> {
-        let pass = self.breaker.admit_urgent();
-        watched(call(&*self.store), pass)
-    }
-}
-
-/// Says what a call came to when it has ended.
-fn watched<'a, T: Send + 'a>(reply: Reply<'a, T>, pass: Pass<'a>) -> Reply<'a, T> {
-    Box::pin(async move {
-        let replied = reply.await;
-        pass.end(health(&replied));
-        replied
-    })
 }
 
 fn health<T>(replied: &Result<T, StoreError>) -> Health {
@@ -106,15 +95,17 @@ impl Store for Shielded {
     }
 
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
-        if mark.late {
-            self.tell(|store| store.mark(targets, mark))
-        } else {
-            self.ask(|store| store.mark(targets, mark))
-        }
+        self.ask(|store| store.mark(targets, mark))
     }
 
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
-        self.tell(|store| store.revoke(targets, ended))
+        let pass = self.breaker.admit_urgent();
+        let reply = self.store.revoke(targets, ended);
+        Box::pin(async move {
+            let replied = reply.await;
+            pass.end(health(&replied));
+            replied
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::bulkhead::Places;
 use crate::cache::Cache;
 use crate::core::Core;
 use crate::core::lock;
@@ -142,6 +143,8 @@ pub(crate) struct Frame {
     most: usize,
     /// How long the tokens shall live that this load comes to depend on.
     pub(crate) token_life: Duration,
+    /// Its places among the loads that run at once, or those of the load around it.
+    pub(crate) places: Arc<Places>,
     collected: Mutex<Collected>,
 }
 
@@ -154,10 +157,24 @@ pub(crate) struct Collected {
 }
 
 impl Frame {
-    pub(crate) fn new(parent: Option<Arc<Self>>, core: &Arc<Core>, key: Name, token_life: Duration) -> Arc<Self> {
+    pub(crate) fn new(
+        parent: Option<Arc<Self>>,
+        core: &Arc<Core>,
+        key: Name,
+        token_life: Duration,
+        places: Option<Arc<Places>>,
+    ) -> Arc<Self> {
         let token_life = parent.as_ref().map_or(token_life, |parent| token_life.max(parent.token_life));
         let most = core.settings.max_dependencies;
-        Arc::new(Self { parent, core: core.id(), key, most, token_life, collected: Mutex::default() })
+        Arc::new(Self {
+            parent,
+            core: core.id(),
+            key,
+            most,
+            token_life,
+            places: places.unwrap_or_default(),
+            collected: Mutex::default(),
+        })
     }
 
     /// Whether this load, or one around it, is of `key`. The loads in between rest on one that has no token yet, so they are spoiled.

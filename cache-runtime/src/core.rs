@@ -72,6 +72,10 @@ pub(crate) enum Rule {
     InnerDependencies,
     /// An entry is served only as the type and the version that it was stored as.
     TypeOfEntry,
+    /// A value past its time is served only if what it depends on stands.
+    StaleStands,
+    /// A load has a place before it begins.
+    Places,
     /// A lease that another holds is left to it.
     OneLease,
     /// Fills stay refused for a while after a mutation that says so.

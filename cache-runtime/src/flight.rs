@@ -25,8 +25,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::Notify;
 use tokio::sync::oneshot;
 
+use crate::bulkhead::Places;
 pub(crate) use crate::flight::leader::Leader;
 use crate::key::Name;
 use crate::sync::AtomicU64;
@@ -79,12 +81,14 @@ type Shard<R, L> = Mutex<HashMap<FlightKey, Arc<Flight<R, L>>>>;
 
 const SHARDS: usize = 16;
 
-/// One load, or the attempt to be allowed one.
-pub(crate) struct Flight<R, L: Clone>(Mutex<State<R, L>>);
+/// One load, or the attempt to be allowed one; and word for its leader that a place is lent.
+pub(crate) struct Flight<R, L: Clone>(Mutex<State<R, L>>, Notify);
 
 struct State<R, L: Clone> {
     stage: Stage<L>,
     failures: u32,
+    /// Places among the loads of somebody who waits for this one.
+    lent: Option<Arc<Places>>,
     waiters: VecDeque<Waiter<R, L>>,
 }
 
@@ -211,6 +215,15 @@ impl<R, L: Clone> Flights<R, L> {
         Leader { flights: self.clone(), key: key.clone(), flight, right, over: false }
     }
 
+    /// Lends `places` to the leader of a flight, which may be waiting for some, by a load that waits for it and needs none meanwhile.
+    pub(crate) fn lend(&self, key: &FlightKey, places: Arc<Places>) {
+        let flight = lock(self.shard(key)).get(key).cloned();
+        if let Some(flight) = flight {
+            lock(&flight.0).lent = Some(places);
+            flight.1.notify_one();
+        }
+    }
+
     fn forget(&self, key: &FlightKey, flight: &Arc<Flight<R, L>>) {
         let mut shard = lock(self.shard(key));
         if shard.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
@@ -233,7 +246,7 @@ impl<R, L: Clone> Flights<R, L> {
 impl<R, L: Clone> Flight<R, L> {
     fn new() -> Arc<Self> {
         let stage = Stage::Acquiring;
-        Arc::new(Self(Mutex::new(State { stage, failures: 0, waiters: VecDeque::new() })))
+        Arc::new(Self(Mutex::new(State { stage, failures: 0, lent: None, waiters: VecDeque::new() }), Notify::new()))
     }
 
     /// Joins by what the caller saw in the store after it came; `None` if this load does not hold the same.

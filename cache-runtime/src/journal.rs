@@ -137,7 +137,6 @@ impl Journal {
         let mut kept = lock(&self.kept);
         if kept.registers.is_empty() {
             kept.delivering = false;
-            self.debt.set(false);
             let delivered = std::mem::take(&mut kept.delivered);
             drop(kept);
             tracing::info!(delivered, "all deferred invalidations were delivered");
@@ -168,10 +167,8 @@ impl Journal {
                 kept.delivered += 1;
             }
         }
-        if kept.registers.is_empty() {
-            // Whoever finds nothing pending is let through to the store.
-            self.debt.set(false);
-        }
+        // Whoever finds nothing pending is let through to the store.
+        self.debt.set(!kept.registers.is_empty());
         drop(kept);
         self.changed.notify_waiters();
     }

@@ -111,6 +111,8 @@ counters! {
     unreadable
     /// Operations of the store that failed, on the read path.
     store_failures
+    /// Looks at the store that were not made, because it does not answer these days: its breaker was open.
+    shed
     /// Invalidations that the store confirmed.
     applied
     /// Invalidations that could not be delivered when they were due.
@@ -405,6 +407,7 @@ impl Counters {
             Happened::Unreadable => &self.unreadable,
             Happened::Unnamed => &self.unnamed,
             Happened::StoreFailed(_) => &self.store_failures,
+            Happened::Shed => &self.shed,
             Happened::Applied => &self.applied,
             Happened::Deferred => &self.deferred,
             Happened::Rejected => &self.rejected,

@@ -104,7 +104,7 @@ pub(crate) struct Load {
     /// Why there is no right to store it, if there is none.
     pub(crate) bypass: Option<Bypass>,
     /// Its places among the loads that run at once, once it was given them.
-    places: Option<Places>,
+    places: Option<Arc<Places>>,
     /// What its caller returns if it fails.
     pub(crate) fallback: Option<Fallback>,
     /// Whether it is there to refresh what its caller could be given at once.

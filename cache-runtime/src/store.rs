@@ -244,6 +244,8 @@ pub(crate) struct Mark {
     pub(crate) strict: bool,
     /// Whether it stands already and shall live longer.
     pub(crate) renew: bool,
+    /// Whether it is placed after a mutation, so that it invalidates what the mutation made stale.
+    pub(crate) late: bool,
 }
 
 /// Why a store gave no answer. On the read path it means a miss.

@@ -117,6 +117,32 @@ async fn what_was_invalidated_meanwhile_is_delivered_before_anything_is_read() {
 }
 
 #[tokio::test]
+async fn what_holds_fills_back_is_delivered_before_anything_is_read_too() {
+    #[invalidates(key = "row:{id}", grace = "1h")]
+    async fn write_for_replicas(row: &Row, id: u64) -> u64 {
+        let _ = id;
+        row.write()
+    }
+    let Rig { cache, clock, faults } = rig().await;
+    scope(cache.clone(), async {
+        let row = Row::new();
+        read(&row, 1).await;
+        read(&row, 2).await;
+        settled(&cache).await;
+        faults.hang();
+        assert_eq!(missed(&row, 2).await, Some(Miss::StoreAway));
+        write_for_replicas(&row, 1).await;
+        assert_eq!(cache.pending(), 1);
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(missed(&row, 2).await, Some(Miss::Shed));
+        faults.heal();
+        until("it is delivered", async || cache.pending() == 0).await;
+        assert_eq!(missed(&row, 2).await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_invalidation_is_tried_while_reads_are_shed() {
     let Rig { cache, faults, .. } = rig().await;
     scope(cache.clone(), async {

@@ -16,9 +16,11 @@ use cache_runtime::explain::Stale;
 use cache_runtime::scope;
 use cache_runtime::testing::Faults;
 use cache_runtime::testing::settled;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::common::Row;
+use crate::common::soon;
 use crate::common::until;
 
 #[cached(ttl = "1h", key = "row:{id}", skip(row))]
@@ -68,7 +70,7 @@ async fn ended<T>(calls: Vec<JoinHandle<T>>) -> Vec<T> {
 }
 
 fn patient(loads: usize) -> Builder {
-    Cache::builder().max_loads(loads).load_queue(10_000, Duration::from_secs(60))
+    Cache::builder().max_loads(loads).load_queue(10_000, Duration::from_secs(60)).max_wait(Duration::from_secs(60))
 }
 
 /// Lets a hundred reads of different keys go on by and by, and says how many loads ran at once.
@@ -129,6 +131,33 @@ async fn a_load_inside_of_a_load_takes_no_second_place() {
         async move { outer(&row, id).await }
     });
     ended(calls).await;
+}
+
+#[cached(ttl = "1h", key = "after:{id}", skip(row, gate))]
+async fn after(gate: &Semaphore, row: &Row, id: u64) -> u64 {
+    gate.acquire().await.unwrap().forget();
+    read(row, id).await
+}
+
+#[tokio::test]
+async fn a_load_is_not_held_up_by_who_waits_for_its_place() {
+    let cache = patient(1).build().unwrap();
+    let (row, gate) = (Row::new(), Arc::new(Semaphore::new(0)));
+    let outer = tokio::spawn(scope(cache.clone(), {
+        let (row, gate) = (row.clone(), gate.clone());
+        async move { after(&gate, &row, 1).await }
+    }));
+    until("it has the place", async || cache.stats().function("after").loads == 1).await;
+    // It leads the load of what the other will ask for, and waits for the place.
+    let leads = all(&cache, 1..2, |id| {
+        let row = row.clone();
+        async move { read(&row, id).await }
+    });
+    until("it has missed", async || cache.stats().function("read").misses == 1).await;
+    gate.add_permits(1);
+    assert_eq!(soon("the inner load has ended", outer).await.unwrap(), 1);
+    ended(leads).await;
+    assert_eq!(row.loads(), 1);
 }
 
 #[tokio::test]

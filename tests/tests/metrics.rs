@@ -22,6 +22,7 @@ use cache_runtime::invalidates;
 use cache_runtime::returns;
 use cache_runtime::scope;
 use cache_runtime::sim::Server;
+use cache_runtime::testing::Faults;
 use metrics_util::MetricKind;
 use metrics_util::debugging::DebugValue;
 use metrics_util::debugging::DebuggingRecorder;
@@ -162,6 +163,18 @@ async fn on_redis() {
     waited().await;
 }
 
+/// A call that is not asked for at a store that failed often enough.
+async fn shed() {
+    let faults = Faults::new();
+    let cache = Cache::builder().url("memory:?namespace=metrics-memory").faults(&faults).build().unwrap();
+    faults.fail_reads();
+    let row = Row::new();
+    for _ in 0..6 {
+        let _ = scope(cache.clone(), read(&row, 7)).await;
+    }
+    assert_eq!(cache.stats().total.shed, 1);
+}
+
 /// A call that finds no place among the loads, and is given an old value instead.
 async fn overloaded() {
     let clock = Clock::held();
@@ -202,6 +215,7 @@ async fn the_documented_table_is_what_is_emitted() {
     on_memory().await;
     on_redis().await;
     overloaded().await;
+    shed().await;
     let documented = documented();
     let mut emitted = BTreeMap::new();
     for ((name, labels), (kind, _)) in &page().0 {
@@ -239,6 +253,7 @@ async fn the_facade_and_the_stats_count_the_same() {
         ("cache_unstorable_total", counts.unstorable),
         ("cache_unreadable_total", counts.unreadable),
         ("cache_store_failures_total", counts.store_failures),
+        ("cache_shed_total", counts.shed),
         ("cache_invalidations_total", counts.applied + counts.deferred + counts.rejected),
     ];
     for (name, count) in pairs {

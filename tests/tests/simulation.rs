@@ -36,6 +36,8 @@ struct Totals {
     mutations: usize,
     hits: u64,
     joined: u64,
+    stale: u64,
+    shed: u64,
 }
 
 impl Totals {
@@ -44,6 +46,8 @@ impl Totals {
         self.mutations += outcome.mutations;
         self.hits += outcome.hits;
         self.joined += outcome.joined;
+        self.stale += outcome.stale;
+        self.shed += outcome.shed;
     }
 }
 
@@ -61,7 +65,8 @@ fn is_found_in(plan: Plan) {
 fn promises_hold_on_a_remote_store_whatever_goes_wrong() {
     let totals = holds(Plan::default(), 8000);
     assert!(
-        env::var("SIM_SEED").is_ok() || totals.hits > 1000 && totals.joined > 1000 && totals.mutations > 1000,
+        env::var("SIM_SEED").is_ok()
+            || totals.hits > 1000 && totals.joined > 1000 && totals.mutations > 1000 && totals.shed > 1000,
         "{totals:?}"
     );
 }
@@ -73,6 +78,14 @@ fn promises_hold_in_process_whatever_is_evicted_or_dropped() {
         env::var("SIM_SEED").is_ok() || totals.hits > 1000 && totals.joined > 1000 && totals.mutations > 1000,
         "{totals:?}"
     );
+}
+
+#[test]
+fn promises_hold_where_values_are_served_past_their_time() {
+    for in_process in [false, true] {
+        let totals = holds(Plan { lenient: true, in_process, ..Plan::default() }, 3000);
+        assert!(env::var("SIM_SEED").is_ok() || totals.stale > 300 && totals.hits > 1000, "{totals:?}");
+    }
 }
 
 #[test]
@@ -120,6 +133,21 @@ fn control_grace() {
     is_found_in(Plan { mutant: Some(Mutant::GraceForgotten), in_process: true, ..replica });
     is_found_in(Plan { mutant: Some(Mutant::GraceForgottenByTheJournal), ..replica });
     is_found_in(Plan { mutant: Some(Mutant::GraceEndedByAnother), ..replica });
+}
+
+#[test]
+fn control_invalidated_served_past_its_time() {
+    for in_process in [false, true] {
+        let mutant = Some(Mutant::InvalidatedServedPastItsTime);
+        is_found_in(Plan { mutant, lenient: true, in_process, ..Plan::default() });
+    }
+}
+
+#[test]
+fn control_loads_without_a_place() {
+    for in_process in [false, true] {
+        is_found_in(Plan { mutant: Some(Mutant::LoadsWithoutAPlace), lenient: true, in_process, ..Plan::default() });
+    }
 }
 
 #[test]

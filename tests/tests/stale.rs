@@ -417,11 +417,6 @@ mod idle_ones {
     }
 
     #[tokio::test]
-    async fn outside() {
-        held(Cache::builder().faults(&Faults::new()), dies_unread_and_lives_while_it_is_read).await;
-    }
-
-    #[tokio::test]
     async fn on_redis_it_is_the_server_that_counts() {
         #[cached(ttl = "1h", key = "short:{id}", skip(source), time_to_idle = "400ms")]
         async fn short(source: &Arc<Source>, id: u64) -> Result<u64, String> {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::bulkhead::Places;
 use crate::flight::Evidence;
 use crate::flight::Flight;
 use crate::flight::FlightKey;
@@ -25,6 +26,16 @@ pub(crate) struct Leader<R, L: Clone> {
 }
 
 impl<R, L: Clone> Leader<R, L> {
+    /// Ends with the places that somebody has [lent](Flights::lend).
+    pub(crate) async fn lent(&self) -> Arc<Places> {
+        loop {
+            self.flight.1.notified().await;
+            if let Some(places) = lock(&self.flight.0).lent.take() {
+                return places;
+            }
+        }
+    }
+
     /// Begins to load. All who wait by now came before.
     pub(crate) fn start(&mut self, evidence: Option<Evidence>) {
         let mut state = lock(&self.flight.0);

@@ -100,7 +100,7 @@ impl Guard {
             held.strict
         };
         self.keep_renewing();
-        let mark = Mark { id: self.id, life: life(&self.core, hold_off), strict, renew: false };
+        let mark = Mark { id: self.id, life: life(&self.core, hold_off), strict, renew: false, late: false };
         mark_all(&self.core, &targets, mark).await
     }
 
@@ -191,7 +191,7 @@ impl Drop for Guard {
         if !held.marked.is_empty() {
             let late = late_grace(&core, grace);
             let life = late.unwrap_or(core.settings.guard);
-            let mark = Mark { id, life, strict: held.strict || late.is_some(), renew: false };
+            let mark = Mark { id, life, strict: held.strict || late.is_some(), renew: false, late: true };
             let (core, promised) = (core.clone(), core.promising(held.marked.len()));
             self.core.finish(Box::pin(async move {
                 if mark_all(&core, &held.marked, mark).await.is_err() {
@@ -278,7 +278,7 @@ pub(crate) async fn tell(
     }
     // Clocks count whole milliseconds, and cut off.
     let life = grace.saturating_add(Duration::from_millis(1));
-    let mark = Mark { id: MarkId(core.host.random()), life, strict: true, renew: false };
+    let mark = Mark { id: MarkId(core.host.random()), life, strict: true, renew: false, late: true };
     if ended.is_none() {
         return mark_all(core, targets, mark).await;
     }
@@ -339,7 +339,7 @@ fn renew(core: &Arc<Core>, id: MarkId, held: Arc<Mutex<Held>>) -> oneshot::Sende
                 return false;
             }
             // One that fails is tried again at the next turn, while the mark lives on.
-            let mark = Mark { id, life: life(&core, left), strict, renew: true };
+            let mark = Mark { id, life: life(&core, left), strict, renew: true, late: false };
             let _ = mark_all(&core, &targets, mark).await;
             true
         })

@@ -126,7 +126,7 @@ impl Gauges {
 }
 
 const REQUESTS: usize = 7;
-const PLAIN: usize = 14;
+const PLAIN: usize = 15;
 const MISSES: usize = PLAIN;
 const BYPASSES: usize = MISSES + Miss::ALL.len();
 const REFUSALS: usize = BYPASSES + Bypass::ALL.len();
@@ -151,6 +151,7 @@ fn index(happened: Happened) -> usize {
         Happened::Unnamed => 11,
         Happened::Rejected => 12,
         Happened::Overloaded => 13,
+        Happened::Shed => 14,
         Happened::Missed(why) => MISSES + why as usize,
         Happened::Bypassed(why) => BYPASSES + why as usize,
         Happened::Refused(why) => REFUSALS + why as usize,
@@ -177,6 +178,7 @@ fn series(happened: Happened) -> (&'static str, Option<(&'static str, &'static s
         Happened::Unreadable => ("cache_unreadable_total", None),
         Happened::Unnamed => ("cache_unnamed_total", None),
         Happened::StoreFailed(operation) => ("cache_store_failures_total", Some(("operation", operation.name()))),
+        Happened::Shed => ("cache_shed_total", None),
         Happened::Applied => ("cache_invalidations_total", Some(("outcome", "applied"))),
         Happened::Deferred => ("cache_invalidations_total", Some(("outcome", "deferred"))),
         Happened::Rejected => ("cache_invalidations_total", Some(("outcome", "rejected"))),
@@ -220,6 +222,7 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
         "cache_invalidations_total",
         "Invalidations, confirmed by the store or deferred, and mutations that were rejected",
     ),
+    ("cache_shed_total", "Looks at the store that were not made, because it does not answer these days"),
     ("cache_load_seconds", "How long loads took"),
     ("cache_request_seconds", "How long calls took that the memory of the process did not answer"),
     ("cache_store_seconds", "How long the operations of a remote store took"),

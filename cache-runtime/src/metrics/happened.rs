@@ -26,6 +26,8 @@ pub(crate) enum Happened {
     Unnamed,
     /// On the read path.
     StoreFailed(Operation),
+    /// The store was not asked for an entry.
+    Shed,
     Applied,
     Deferred,
     /// A mutation did not run, because the store could not be told.

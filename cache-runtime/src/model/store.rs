@@ -154,7 +154,8 @@ impl World {
             false => Targets { keys: vec![key()], tags: Vec::new() },
         };
         let id = MarkId(7);
-        block_on(self.local.mark(targets.clone(), Mark { id, life: LONG, strict: false, renew: false })).unwrap();
+        block_on(self.local.mark(targets.clone(), Mark { id, life: LONG, strict: false, renew: false, late: false }))
+            .unwrap();
         self.row.store(1, Ordering::SeqCst);
         block_on(self.local.revoke(targets, Some(id))).unwrap();
         self.returned.store(1, Ordering::SeqCst);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::bulkhead::Places;
 use crate::core::Loaded;
 use crate::explain::Bypass;
 use crate::explain::Ending;
@@ -14,7 +15,6 @@ use crate::flight::Entered;
 use crate::flight::Evidence;
 use crate::flight::Flight;
 use crate::flight::FlightKey;
-use crate::flight::Slot;
 use crate::flight::Tick;
 use crate::flight::Verdict;
 use crate::host::within;
@@ -73,6 +73,10 @@ impl Caller<'_> {
             Entered::Wait(waiting) => {
                 // If there is a lease in it, those who are waited for need it.
                 drop(scouted);
+                // The load around it may have the place that the leader is waiting for. Where it does not wait for long it needs that itself.
+                if let Some(frame) = self.context.frame.as_ref().filter(|_| self.soft_deadline().is_none()) {
+                    self.core.flights.lend(&self.flight_key(), frame.places.clone());
+                }
                 self.wait(waiting, look).await
             }
             Entered::Landed(loaded) => Some(self.joined(loaded, look)),
@@ -109,16 +113,12 @@ impl Caller<'_> {
     }
 
     /// Leads a flight: tries for the lease until there is a value, or a reason to load.
-    async fn lead(&self, leader: Lead, look: Looked<'_>, scouted: Option<Scouted>) -> Access {
+    async fn lead(&self, mut leader: Lead, look: Looked<'_>, scouted: Option<Scouted>) -> Access {
         let key_token = look.ok().and_then(|look| self.key_token(look));
-        if let Some(right) = &leader.right {
-            let captured = right.captured.clone();
-            let evidence = Evidence { slot: Slot::Lease(right.lease), captured: captured.clone() };
-            return self.lead_load(leader, Some(evidence), None, Some(captured), key_token).await;
-        }
-        let scouted = match scouted {
-            Some(scouted) => scouted,
-            None => self.scout_or_not(look).await,
+        let scouted = match (leader.right.take(), scouted) {
+            (Some(right), _) => Scouted::won(right),
+            (None, Some(scouted)) => scouted,
+            (None, None) => self.scout_or_not(look).await,
         };
         self.lead_on(leader, scouted, key_token).await
     }
@@ -126,17 +126,31 @@ impl Caller<'_> {
     async fn lead_on(&self, mut leader: Lead, mut scouted: Scouted, mut key_token: Option<Dependency>) -> Access {
         let mut pause = policy::Backoff::new(self.core.settings.poll);
         let (mut changed, mut slept) = (false, true);
+        let mut places = None;
         self.leads.store(true, Ordering::Relaxed);
         loop {
             match scouted.step {
                 Step::Load(right) => {
                     let bypass = right.as_ref().err().copied();
                     leader.right = right.ok();
-                    return self.lead_load(leader, scouted.evidence, bypass, scouted.captured, key_token).await;
+                    places = places.or_else(|| self.try_place());
+                    if let Some(places) = places {
+                        let tokens = (scouted.captured, key_token);
+                        return self.lead_load(leader, scouted.evidence, bypass, tokens, places);
+                    }
+                    // Meanwhile others may have the lease. Who held it and waited for a place would be waited for by those who have one.
+                    leader.right = None;
+                    places = match self.place_of(&leader).await {
+                        Ok(places) => Some(places),
+                        Err(access) => return access,
+                    };
                 }
                 // Once it was filled in between is news; again and again it is something that is none of ours.
                 Step::Again if !std::mem::replace(&mut changed, true) => {}
-                Step::Again | Step::Poll => slept = self.sleep(pause.next(self.core.host.random())).await,
+                Step::Again | Step::Poll => {
+                    places = None;
+                    slept = self.sleep(pause.next(self.core.host.random())).await;
+                }
             }
             if self.is_slow()
                 && let Some(old) = self.fall_back(Stale::Slow)
@@ -144,7 +158,14 @@ impl Caller<'_> {
                 return old;
             }
             if !slept || self.is_late() {
-                return self.lead_load(leader, None, Some(Bypass::Late), None, None).await;
+                let places = match places {
+                    Some(places) => places,
+                    None => match self.place_of(&leader).await {
+                        Ok(places) => places,
+                        Err(access) => return access,
+                    },
+                };
+                return self.lead_load(leader, None, Some(Bypass::Late), (None, None), places);
             }
             let sent = self.core.flights.tick();
             let look = match self.look_or_pass_by().await {
@@ -160,22 +181,27 @@ impl Caller<'_> {
         }
     }
 
+    /// A place for the load of `leader`, or that of somebody who waits for it.
+    async fn place_of(&self, leader: &Lead) -> Result<Arc<Places>, Access> {
+        tokio::select! {
+            biased;
+            lent = leader.lent() => Ok(lent),
+            placed = self.place() => placed,
+        }
+    }
+
     /// Loads for everybody who waits.
-    async fn lead_load(
+    fn lead_load(
         &self,
         mut leader: Lead,
         evidence: Option<Evidence>,
         bypass: Option<Bypass>,
-        captured: Option<Vec<Dependency>>,
-        key_token: Option<Dependency>,
+        (captured, key_token): (Option<Vec<Dependency>>, Option<Dependency>),
+        places: Arc<Places>,
     ) -> Access {
-        // Whoever comes until there is a place comes before the load begins.
-        let places = match self.place().await {
-            Ok(places) => Some(places),
-            Err(access) => return access,
-        };
         leader.start(evidence);
-        Access::Load(Box::new(Load { leader: Some(leader), captured, key_token, places, ..self.load(bypass) }))
+        let (leader, places) = (Some(leader), Some(places));
+        Access::Load(Box::new(Load { leader, captured, key_token, places, ..self.load(bypass) }))
     }
 
     /// Sleeps; says whether it did, because a runtime that has ended lets nobody sleep.
@@ -185,7 +211,7 @@ impl Caller<'_> {
         self.core.clock.now().since(began) >= pause / 2
     }
 
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         self.deadline.since(self.core.clock.now())
     }
 

@@ -134,7 +134,10 @@ impl Caller<'_> {
     pub(super) async fn look(&self) -> Look {
         match self.try_look().await {
             Ok(look) => look,
-            Err(StoreError::Shed) => Look::Away(Away::Shed),
+            Err(StoreError::Shed) => {
+                self.watch.count(Happened::Shed);
+                Look::Away(Away::Shed)
+            }
             Err(error) => {
                 self.watch.count(Happened::StoreFailed(Operation::Read));
                 tracing::debug!(function = self.request.site.label(), %error, "the store did not answer a read");
@@ -239,7 +242,8 @@ impl Caller<'_> {
             return Ok(Judged::No(Miss::OtherEpoch, None));
         }
         self.read_missing(header, &mut known).await?;
-        let fallen = header.dependencies.iter().find_map(|dependency| fallen(dependency, &known));
+        let heeded = !(matches!(age, Age::Past(_)) && self.core.breaks(Rule::StaleStands));
+        let fallen = header.dependencies.iter().filter(|_| heeded).find_map(|dependency| fallen(dependency, &known));
         if let Some(why) = fallen.filter(|_| !self.request.stale.even_invalidated) {
             return Ok(Judged::No(if let Age::Past(_) = age { Miss::Expired } else { why }, None));
         }

@@ -87,12 +87,12 @@ pub(crate) async fn refresh<F: Future>(
 }
 
 /// A place among the loads that run at once. Who finds none in time loads all the same, as whoever asks for a refresh wants it.
-async fn take_place(core: &Core, request: &Request, context: &Context, watch: &Watch) -> Option<Places> {
-    if context.frame.is_some() {
-        return None;
+async fn take_place(core: &Core, request: &Request, context: &Context, watch: &Watch) -> Option<Arc<Places>> {
+    if let Some(frame) = &context.frame {
+        return Some(frame.places.clone());
     }
     let entered = core.bulkheads.enter(&*core.host, request.site, request.max_loads).await;
-    entered.inspect_err(|_| watch.count(Happened::Overloaded)).ok()
+    entered.inspect_err(|_| watch.count(Happened::Overloaded)).map(Arc::new).ok()
 }
 
 /// The right to fill the key from now on, taken from whoever has it, and the tokens of its tags; or why nothing may be stored.

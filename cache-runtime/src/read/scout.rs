@@ -45,6 +45,13 @@ pub(super) enum Step {
 }
 
 impl Scouted {
+    /// With a right that is at hand.
+    pub(super) fn won(right: Right) -> Self {
+        let captured = right.captured.clone();
+        let evidence = Evidence { slot: Slot::Lease(right.lease), captured: captured.clone() };
+        Self { step: Step::Load(Ok(right)), evidence: Some(evidence), captured: Some(captured) }
+    }
+
     /// Nothing is known: load, without the right to fill.
     const fn blind(why: Bypass) -> Self {
         Self { step: Step::Load(Err(why)), evidence: None, captured: None }

@@ -62,7 +62,8 @@ impl Load {
         context.trace = watch.inside();
         if !self.recursive {
             let parent = outer.frame.clone().filter(|_| !core.breaks(Rule::InnerDependencies));
-            context.frame = Some(Frame::new(parent, core, request.key.clone(), request.token_life));
+            context.frame =
+                Some(Frame::new(parent, core, request.key.clone(), request.token_life, self.places.clone()));
         }
         context
     }

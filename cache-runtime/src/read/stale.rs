@@ -5,12 +5,14 @@
 //!
 //! Of the callers that find an entry in need of a refresh, the one that gets the lease refreshes it. The others are given the entry at once, and never wait.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bulkhead::Overloaded;
 use crate::bulkhead::Places;
 use crate::clock::Moment;
 use crate::core::Loaded;
+use crate::core::Rule;
 use crate::core::lock;
 use crate::explain::Ending;
 use crate::explain::Miss;
@@ -18,6 +20,7 @@ use crate::explain::Stale;
 use crate::flight::Entered;
 use crate::flight::Evidence;
 use crate::flight::Slot;
+use crate::host::within;
 use crate::metrics::Happened;
 use crate::policy;
 use crate::read::Access;
@@ -134,22 +137,27 @@ impl Caller<'_> {
     }
 
     /// A place among the loads that may run at once, or what becomes of the call without one.
-    pub(super) async fn place(&self) -> Result<Places, Access> {
-        if self.context.frame.is_some() {
-            return Ok(Places::default());
+    pub(super) async fn place(&self) -> Result<Arc<Places>, Access> {
+        if let Some(places) = self.own_places() {
+            return Ok(places);
         }
-        let (bulkheads, host) = (&self.core.bulkheads, &*self.core.host);
-        match bulkheads.enter(host, self.request.site, self.request.max_loads).await {
-            Ok(places) => Ok(places),
-            Err(Overloaded) => self.overloaded().map_or_else(|| Ok(Places::default()), Err),
+        let entering = self.core.bulkheads.enter(&*self.core.host, self.request.site, self.request.max_loads);
+        // Whoever has waited for others' loads has so much less time to wait for a place.
+        match within(&*self.core.host, self.patience(), entering).await.unwrap_or(Err(Overloaded)) {
+            Ok(places) => Ok(Arc::new(places)),
+            Err(Overloaded) => self.overloaded().map_or_else(|| Ok(Arc::default()), Err),
         }
     }
 
-    fn try_place(&self) -> Option<Places> {
-        if self.context.frame.is_some() {
-            return Some(Places::default());
-        }
-        self.core.bulkheads.try_enter(self.request.site, self.request.max_loads)
+    pub(super) fn try_place(&self) -> Option<Arc<Places>> {
+        let free = || self.core.bulkheads.try_enter(self.request.site, self.request.max_loads).map(Arc::new);
+        self.own_places().or_else(free)
+    }
+
+    /// Those of the load around the call, which rests while this one runs.
+    fn own_places(&self) -> Option<Arc<Places>> {
+        let around = self.context.frame.as_ref().map(|frame| frame.places.clone());
+        around.or_else(|| self.core.breaks(Rule::Places).then(Arc::default))
     }
 
     fn overloaded(&self) -> Option<Access> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -45,12 +46,24 @@ pub(crate) struct Faults {
     pub(crate) late: u64,
 }
 
+/// How one process reaches the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Well = 0,
+    /// Nothing comes through, in no direction.
+    CutOff = 1,
+    /// Everything comes later than the caller waits.
+    Slowly = 2,
+}
+
 /// The model of a store, and the way to it.
 #[derive(Clone)]
 pub(crate) struct Faulty {
     world: World,
     model: Arc<Mutex<Model>>,
     faults: Faults,
+    /// How the process that has this clone reaches it.
+    way: Arc<AtomicU64>,
     /// Whether marks are never evicted.
     pub(crate) keeps_marks: bool,
     /// Nothing goes wrong any more.
@@ -70,9 +83,24 @@ impl Faulty {
             world: world.clone(),
             model: Arc::new(Mutex::new(model)),
             faults,
+            way: Arc::default(),
             keeps_marks: false,
             calm: Arc::default(),
         }
+    }
+
+    /// The same store as another process reaches it.
+    pub(crate) fn for_a_process(&self) -> Self {
+        Self { way: Arc::default(), ..self.clone() }
+    }
+
+    /// From here on this process reaches it like that.
+    pub(crate) fn reach(&self, way: Way) {
+        self.way.store(way as u64, Ordering::SeqCst);
+    }
+
+    fn is(&self, way: Way) -> bool {
+        !self.calm.load(Ordering::SeqCst) && self.way.load(Ordering::SeqCst) == way as u64
     }
 
     /// Nothing goes wrong from here on.
@@ -111,8 +139,8 @@ impl Faulty {
     ) -> Reply<'_, T> {
         let (reply, answer) = oneshot::channel();
         let work = Arc::new(work);
-        if !self.goes_wrong(self.faults.lost_request) {
-            let late = if self.goes_wrong(self.faults.late) { 400 } else { WAY };
+        if !self.is(Way::CutOff) && !self.goes_wrong(self.faults.lost_request) {
+            let late = if self.is(Way::Slowly) || self.goes_wrong(self.faults.late) { 400 } else { WAY };
             self.deliver(late, Some(reply), work.clone());
             if self.goes_wrong(self.faults.repeated) {
                 // Soon enough to meet what the first began, or long after it.
@@ -146,7 +174,10 @@ impl Faulty {
             store.world.sleep(there).await;
             let done = work(store.clone()).await;
             store.world.sleep(back).await;
-            if let Some(reply) = reply.filter(|_| !lost) {
+            if store.is(Way::Slowly) {
+                store.world.sleep(DEADLINE).await;
+            }
+            if let Some(reply) = reply.filter(|_| !lost && !store.is(Way::CutOff)) {
                 // The caller may have gone.
                 let _ = reply.send(done);
             }

@@ -27,6 +27,8 @@ pub struct Plan {
     pub away: bool,
     /// Loads read a replica of the database that lags behind, and mutations hold fills back for longer than that.
     pub replica: bool,
+    /// Values live shortly, and some readers take them past their time; few loads run at once.
+    pub lenient: bool,
     /// Somebody writes past the mutators and then empties the namespace, and the journal holds next to nothing.
     pub clears: bool,
     /// The rule that is broken.
@@ -49,6 +51,8 @@ pub enum Mutant {
     LeaseRevivedByARepeatedRequest,
     EntryOfAnotherTypeServed,
     LeaseOfOthersTaken,
+    InvalidatedServedPastItsTime,
+    LoadsWithoutAPlace,
     GraceForgotten,
     GraceForgottenByTheJournal,
     GraceEndedByAnother,
@@ -72,6 +76,10 @@ pub struct Outcome {
     pub hits: u64,
     /// Of the reads, those that another's load answered.
     pub joined: u64,
+    /// Of the reads, those that a value past its time answered.
+    pub stale: u64,
+    /// How often the store was not asked because it did not answer.
+    pub shed: u64,
 }
 
 /// A cache on a real store whose engine breaks the rule of `mutant`.
@@ -108,6 +116,8 @@ fn rule(mutant: Mutant) -> Option<Rule> {
         Mutant::InnerDependenciesIgnored => Some(Rule::InnerDependencies),
         Mutant::EntryOfAnotherTypeServed => Some(Rule::TypeOfEntry),
         Mutant::LeaseOfOthersTaken => Some(Rule::OneLease),
+        Mutant::InvalidatedServedPastItsTime => Some(Rule::StaleStands),
+        Mutant::LoadsWithoutAPlace => Some(Rule::Places),
         Mutant::GraceForgotten => Some(Rule::Grace),
         Mutant::OverflowForgotten => Some(Rule::Overflow),
         Mutant::EpochReadOnce => Some(Rule::EpochIsRead),

@@ -9,10 +9,14 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::breaker;
+use crate::breaker::Breaker;
 use crate::cache::Cache;
 use crate::core::Core;
 use crate::core::Settings;
 use crate::core::lock;
+use crate::debt::Debt;
+use crate::entry::Entry;
 use crate::epoch;
 use crate::host::Host as _;
 use crate::host::Task;
@@ -20,10 +24,13 @@ use crate::invalidation::Invalidation;
 use crate::invalidation::Mode;
 use crate::local::Capacity;
 use crate::local::Local;
+use crate::metrics::Counts;
+use crate::outcome::Outcome as Kind;
 use crate::outcome::returns;
 use crate::sim::executor::World;
 use crate::sim::faulty::Faults;
 use crate::sim::faulty::Faulty;
+use crate::sim::faulty::Way;
 use crate::sim::history::History;
 use crate::sim::history::Row;
 use crate::sim::history::Violation;
@@ -33,6 +40,7 @@ use crate::sim::plan::Plan;
 use crate::sim::plan::break_rule;
 use crate::sim::plan::broken;
 use crate::site::Site;
+use crate::store::shielded::Shielded;
 use crate::token::Register;
 
 static READ: Site = Site::cached("sim", "read").key("row:{row}").tags(&["rows", "row:{row}"]);
@@ -59,11 +67,13 @@ pub fn run(seed: u64, plan: Plan) -> Outcome {
         stage.violate("somebody waits for ever");
     }
     stage.judge();
-    let stats = stage.processes.iter().map(|process| process.stats().total);
-    let (hits, joined) = stats.fold((0, 0), |(hits, joined), counts| (hits + counts.hits, joined + counts.joined));
+    let mut counts = Counts::default();
+    stage.processes.iter().for_each(|process| counts += process.stats().total);
     Outcome {
-        hits,
-        joined,
+        hits: counts.hits,
+        joined: counts.joined,
+        stale: counts.stale,
+        shed: counts.shed,
         violations: std::mem::take(&mut *lock(&stage.violations)),
         reads: stage.reads.load(Ordering::SeqCst),
         mutations: stage.mutations.load(Ordering::SeqCst),
@@ -85,8 +95,12 @@ struct Stage {
     /// The same as loads read them.
     replica: Vec<AtomicU64>,
     remote: Option<Faulty>,
+    /// The ways of the processes to it.
+    ways: Vec<Faulty>,
     local: Option<Arc<Local>>,
     processes: Vec<Cache>,
+    /// How many loads ask the source in each process. One inside of another does so in that one's place.
+    loading: Vec<AtomicUsize>,
     history: History,
     violations: Mutex<Vec<Violation>>,
     reads: AtomicUsize,
@@ -116,8 +130,10 @@ impl Stage {
             rows: (0..ROWS).map(|_| AtomicU64::new(0)).collect(),
             replica: (0..ROWS).map(|_| AtomicU64::new(0)).collect(),
             remote: None,
+            ways: Vec::new(),
             local: None,
             processes: Vec::new(),
+            loading: (0..2).map(|_| AtomicUsize::new(0)).collect(),
             history: History::default(),
             violations: Mutex::default(),
             reads: AtomicUsize::default(),
@@ -134,7 +150,9 @@ impl Stage {
             let mut store = Faulty::new(world, faults, broken(plan.mutant));
             store.keeps_marks = plan.replica;
             for _ in 0..2 {
-                stage.processes.push(Cache::from_core(core(world, Arc::new(store.clone()), plan)));
+                let way = store.for_a_process();
+                stage.processes.push(Cache::from_core(outside(world, &way, plan)));
+                stage.ways.push(way);
             }
             stage.remote = Some(store);
         }
@@ -218,7 +236,8 @@ impl Stage {
 
     /// Who has emptied the namespace serves nothing from before that.
     async fn is_seen_at_once(self: &Arc<Self>, process: &Cache, row: Row, number: u64) {
-        let value = self.clone().read_row(process.clone(), row).await;
+        let of = Reader { process: process.clone(), takes_old: false };
+        let value = self.clone().read_row(of, row).await;
         if value.is_ok_and(|(saw, _)| saw[0].1 < number) {
             self.violate(&format!("commit {number} of row {row} is not seen where the namespace was emptied"));
         }
@@ -245,7 +264,24 @@ impl Stage {
             if let Some(local) = &self.local {
                 self.evict_locally(local);
             }
+            // What is broken on purpose shall be met often, and not be spared by a store that is away.
+            if self.plan.mutant.is_none() && self.world.happens(10) {
+                self.change_a_way();
+            }
         }
+    }
+
+    /// Cuts a process off from the store, makes its way a slow one, or mends it.
+    fn change_a_way(&self) {
+        let number = self.world.below(self.ways.len() as u64) as usize;
+        let Some(store) = self.ways.get(number) else { return };
+        let way = match self.world.below(6) {
+            0 => Way::CutOff,
+            1 => Way::Slowly,
+            _ => Way::Well,
+        };
+        self.history.note(format!("process {number} reaches the store: {way:?}"));
+        store.reach(way);
     }
 
     fn evict_locally(&self, local: &Local) {
@@ -279,11 +315,13 @@ impl Stage {
 
     async fn read(self: Arc<Self>, process: Cache, who: String) {
         let (from, began) = (self.history.tick(), self.world.clock.now());
+        let of = Reader { process, takes_old: self.plan.lenient && self.world.happens(60) };
+        let window = if of.takes_old { WINDOW } else { Duration::ZERO };
         let value = match self.world.below(4) {
-            _ if self.narrow => self.clone().read_row(process, 0).await,
-            0 => self.clone().read_all(process).await,
-            1 => self.clone().read_pair(process, self.world.below(ROWS), self.world.below(ROWS)).await,
-            _ => self.clone().read_row(process, self.world.below(ROWS)).await,
+            _ if self.narrow => self.clone().read_row(of, 0).await,
+            0 => self.clone().read_all(of).await,
+            1 => self.clone().read_pair(of, self.world.below(ROWS), self.world.below(ROWS)).await,
+            _ => self.clone().read_row(of, self.world.below(ROWS)).await,
         };
         let took = self.world.clock.now().since(began);
         if took > LONGEST_READ {
@@ -292,7 +330,7 @@ impl Stage {
         if let Ok((saw, oldest)) = value {
             let age = self.world.clock.wall().saturating_sub(oldest);
             let single = saw.len() == 1;
-            if single && Duration::from_millis(age) > self.ttl().mul_f64(1.0 + JITTER) + took {
+            if single && Duration::from_millis(age) > self.ttl().mul_f64(1.0 + JITTER) + window + took + LONGEST_LOAD {
                 self.violate(&format!("{who} was given a value of {age} ms"));
             }
             self.history.read(&who, from, saw);
@@ -300,10 +338,10 @@ impl Stage {
         }
     }
 
-    fn read_row(self: Arc<Self>, process: Cache, row: Row) -> Task<Loaded> {
-        let entry =
-            process.entry(&READ, returns::<Loaded>().kind()).key(&[&row]).tags(&[&row]).ttl(self.ttl()).jitter(JITTER);
-        Box::pin(entry.get_or_load(async move {
+    fn read_row(self: Arc<Self>, of: Reader, row: Row) -> Task<Loaded> {
+        let entry = of.process.entry(&READ, returns::<Loaded>().kind()).key(&[&row]).tags(&[&row]);
+        Box::pin(self.leniently(entry, &of).get_or_load(async move {
+            let _running = self.running(&of);
             let from = self.history.tick();
             let began = self.world.clock.wall();
             self.world.sleep(self.world.moment_up_to(15)).await;
@@ -320,27 +358,55 @@ impl Stage {
         }))
     }
 
-    fn read_pair(self: Arc<Self>, process: Cache, one: Row, other: Row) -> Task<Loaded> {
-        let inner = process.clone();
-        let entry =
-            process.entry(&PAIR, returns::<Loaded>().kind()).key(&[&one, &other]).ttl(self.ttl()).jitter(JITTER);
-        Box::pin(entry.get_or_load(async move {
-            let (mut saw, oldest) = self.clone().read_row(inner.clone(), one).await?;
-            let (more, other_oldest) = self.clone().read_row(inner, other).await?;
+    fn read_pair(self: Arc<Self>, of: Reader, one: Row, other: Row) -> Task<Loaded> {
+        let entry = of.process.entry(&PAIR, returns::<Loaded>().kind()).key(&[&one, &other]);
+        Box::pin(self.leniently(entry, &of).get_or_load(async move {
+            let (mut saw, oldest) = self.clone().read_row(of.clone(), one).await?;
+            let (more, other_oldest) = self.clone().read_row(of.clone(), other).await?;
             saw.extend(more);
             Ok((saw, oldest.min(other_oldest)))
         }))
     }
 
-    fn read_all(self: Arc<Self>, process: Cache) -> Task<Loaded> {
-        let inner = process.clone();
-        let entry = process.entry(&ALL, returns::<Loaded>().kind()).ttl(self.ttl()).jitter(JITTER);
-        Box::pin(entry.get_or_load(async move {
-            let (mut saw, oldest) = self.clone().read_pair(inner.clone(), 0, 1).await?;
-            let (more, other_oldest) = self.clone().read_row(inner, 2).await?;
+    fn read_all(self: Arc<Self>, of: Reader) -> Task<Loaded> {
+        let entry = of.process.entry(&ALL, returns::<Loaded>().kind());
+        Box::pin(self.leniently(entry, &of).get_or_load(async move {
+            let (mut saw, oldest) = self.clone().read_pair(of.clone(), 0, 1).await?;
+            let (more, other_oldest) = self.clone().read_row(of.clone(), 2).await?;
             saw.extend(more);
             Ok((saw, oldest.min(other_oldest)))
         }))
+    }
+
+    fn ttl(&self) -> Duration {
+        match self.plan {
+            // Long enough that nothing is mended by it that has two seconds to be.
+            Plan { clears: true, .. } => Duration::from_secs(30),
+            Plan { lenient: true, .. } => SHORT_TTL,
+            _ => TTL,
+        }
+    }
+
+    /// An entry as this reader asks for it.
+    fn leniently<K: Kind>(&self, entry: Entry<K>, of: &Reader) -> Entry<K, Duration> {
+        let entry = entry.ttl(self.ttl()).jitter(JITTER);
+        if !of.takes_old {
+            return entry;
+        }
+        let entry = entry.stale_while_revalidate(WINDOW / 2).stale_if_error(WINDOW).soft_timeout(SHORT_TTL);
+        entry.early_refresh(1.0).time_to_idle(2 * WINDOW)
+    }
+
+    /// Counts a load while it runs, and sees that no more of them do than may.
+    fn running(self: &Arc<Self>, of: &Reader) -> Option<Running> {
+        let number = self.processes.iter().position(|process| Arc::ptr_eq(process.core(), of.process.core()))?;
+        let running = self.loading[number].fetch_add(1, Ordering::SeqCst) + 1;
+        // Whoever finds none in time loads all the same.
+        let turned_away = of.process.stats().total.overloaded as usize;
+        if self.plan.lenient && running > PLACES + turned_away {
+            self.violate(&format!("{running} loads at once in a process that has places for {PLACES}"));
+        }
+        Some(Running { stage: self.clone(), number })
     }
 
     async fn mutate(self: Arc<Self>, process: Cache, who: String) {
@@ -387,11 +453,6 @@ impl Stage {
         let heard = if self.plan.clears { epoch::LIMIT + Duration::from_millis(1) } else { Duration::ZERO };
         self.world.sleep(self.grace() + heard).await;
         self.history.invalidated(row, number);
-    }
-
-    /// Long enough that nothing is mended by it that has two seconds to be.
-    fn ttl(&self) -> Duration {
-        if self.plan.clears { Duration::from_secs(30) } else { TTL }
     }
 
     fn grace(&self) -> Duration {
@@ -447,7 +508,8 @@ impl Stage {
         self.world.sleep(rest).await;
         for process in self.processes.clone() {
             for row in 0..ROWS {
-                let value = self.clone().read_row(process.clone(), row).await;
+                let of = Reader { process: process.clone(), takes_old: false };
+                let value = self.clone().read_row(of, row).await;
                 let now = self.rows[row as usize].load(Ordering::SeqCst);
                 if value.is_ok_and(|(saw, _)| saw != [(row, now)]) {
                     self.violate(&format!("row {row} is still stale when all is over"));
@@ -491,13 +553,56 @@ impl Stage {
     }
 }
 
+/// Who reads, and how.
+#[derive(Clone)]
+struct Reader {
+    process: Cache,
+    /// Whether it takes values past their time.
+    takes_old: bool,
+}
+
+/// A load that runs.
+struct Running {
+    stage: Arc<Stage>,
+    number: usize,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stage.loading[self.number].fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// How long values live where some readers take them past their time, and for how long they do.
+const SHORT_TTL: Duration = Duration::from_millis(100);
+const WINDOW: Duration = Duration::from_millis(600);
+/// What is given to those who joined a load is as old as that.
+const LONGEST_LOAD: Duration = Duration::from_millis(315);
+/// How many loads run at once there.
+const PLACES: usize = 2;
+
 /// The longest wait, the slowest nested load after it, and what the store's deadlines add to that.
 const LONGEST_READ: Duration = Duration::from_secs(16);
 /// How often a row may be loaded in a peaceful run because its time-to-live has passed.
 const MOST_GENERATIONS: usize = 4;
 
+/// The engine of a process on a store outside of it, behind a breaker.
+fn outside(world: &World, way: &Faulty, plan: Plan) -> Core {
+    // One that loses as much as this one does is rarely asked for long, so it is without a breaker in most worlds.
+    if plan.mutant.is_some() || world.happens(70) {
+        return core(world, Arc::new(way.clone()), plan);
+    }
+    let (debt, host) = (Debt::default(), Arc::new(world.clone()));
+    let breaker = Breaker::new(breaker::Limits::default(), world.clock.clone(), host, debt.clone());
+    let store = Shielded::new(Arc::new(way.clone()), Arc::new(breaker));
+    core(world, Arc::new(store), plan).owing(debt)
+}
+
 fn core(world: &World, store: Arc<dyn crate::store::Store>, plan: Plan) -> Core {
     let mut settings = Settings::default();
+    if plan.lenient {
+        settings.bulkhead.loads = PLACES;
+    }
     if plan.clears {
         settings.journal_capacity = world.below(3) as usize;
     }

@@ -239,7 +239,7 @@ fn given(what: &str, state: LeaseState, asker: LeaseId) -> Result<LeaseId, Seen>
 }
 
 fn new_mark(life: Duration) -> Mark {
-    Mark { id: MarkId(rand::random()), life, strict: false, renew: false }
+    Mark { id: MarkId(rand::random()), life, strict: false, renew: false, late: false }
 }
 
 fn keys(keys: &[&Name]) -> Targets {

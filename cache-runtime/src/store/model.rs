@@ -465,7 +465,7 @@ mod tests {
         let targets = Targets { keys: Vec::new(), tags: vec![Name::new(b"t")] };
         let mut model = Model::new(rand::random);
         for id in 0..1000 {
-            let mark = Mark { id: MarkId(id), life: Duration::from_secs(3), strict: false, renew: false };
+            let mark = Mark { id: MarkId(id), life: Duration::from_secs(3), strict: false, renew: false, late: false };
             model.mark(0, &targets, &mark);
         }
         let slot = Slot::Tag(Name::new(b"t"));

@@ -10,6 +10,7 @@
 //! What holds here does not hold across a failover, nor across a restart from an old snapshot: an invalidation that the server forgot is one that never was.
 
 mod calls;
+mod complaints;
 mod keys;
 mod link;
 mod reads;
@@ -36,7 +37,6 @@ use self::calls::Change;
 use self::keys::Keys;
 use self::link::Link;
 use self::link::is_full;
-use self::link::refusal;
 use self::reads::Reads;
 pub(crate) use self::settings::Settings;
 pub(crate) use self::settings::settings;
@@ -105,7 +105,7 @@ impl Redis {
     /// Sends `commands` in one write.
     async fn send(&self, commands: Vec<Cmd>) -> Result<impl Iterator<Item = Result<Value, StoreError>>, StoreError> {
         let replies = self.on_runtime(async move |link, deadline| link.send_all(deadline, commands).await).await?;
-        Ok(replies.into_iter().map(|reply| reply.map_err(|error| refusal(&error))))
+        Ok(replies.into_iter().map(|reply| reply.map_err(|error| self.link.refusal(&error))))
     }
 
     async fn send_one(&self, command: Cmd) -> Result<Value, StoreError> {
@@ -172,7 +172,7 @@ async fn change(link: &Arc<Link>, deadline: Instant, changes: Vec<Change>) -> Re
     if !left.is_empty() {
         failed = link.send_all(deadline, left).await?.into_iter().find_map(Result::err).or(failed);
     }
-    failed.map_or(Ok(changed), |error| Err(refusal(&error)))
+    failed.map_or(Ok(changed), |error| Err(link.refusal(&error)))
 }
 
 impl Store for Redis {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::breaker::Breaker;
 use crate::breaker::Health;
+use crate::breaker::Pass;
 use crate::key::Name;
 use crate::store::Begin;
 use crate::store::Begun;
@@ -42,13 +43,23 @@ impl Shielded {
         let Some(pass) = self.breaker.admit() else {
             return Box::pin(std::future::ready(Err(StoreError::Shed)));
         };
-        let reply = call(&*self.store);
-        Box::pin(async move {
-            let replied = reply.await;
-            pass.end(health(&replied));
-            replied
-        })
+        watched(call(&*self.store), pass)
     }
+
+    /// Tells the store what is stale.
+    fn tell<'a, T: Send + 'a>(&'a self, call: impl FnOnce(&'a dyn Store) -> Reply<'a, T>) -> Reply<'a, T> {
+        let pass = self.breaker.admit_urgent();
+        watched(call(&*self.store), pass)
+    }
+}
+
+/// Says what a call came to when it has ended.
+fn watched<'a, T: Send + 'a>(reply: Reply<'a, T>, pass: Pass<'a>) -> Reply<'a, T> {
+    Box::pin(async move {
+        let replied = reply.await;
+        pass.end(health(&replied));
+        replied
+    })
 }
 
 fn health<T>(replied: &Result<T, StoreError>) -> Health {
@@ -95,17 +106,15 @@ impl Store for Shielded {
     }
 
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
-        self.ask(|store| store.mark(targets, mark))
+        if mark.late {
+            self.tell(|store| store.mark(targets, mark))
+        } else {
+            self.ask(|store| store.mark(targets, mark))
+        }
     }
 
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
-        let pass = self.breaker.admit_urgent();
-        let reply = self.store.revoke(targets, ended);
-        Box::pin(async move {
-            let replied = reply.await;
-            pass.end(health(&replied));
-            replied
-        })
+        self.tell(|store| store.revoke(targets, ended))
     }
 }
 

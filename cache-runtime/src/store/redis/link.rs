@@ -3,7 +3,7 @@
 //! - No call waits for a reconnection: while there is no connection, every call fails at once. Only a call that comes before the very first attempt has ended may wait for
 //!   that one, within its deadline.
 //! - A connection that broke, or on which three deadlines in a row were missed, is given up, and a task connects anew: at once if it had lasted, else after a pause
-//!   that grows from 50 ms to 1 s, with jitter.
+//!   that grows from 50 ms to 1 s, with jitter. One that does not last counts as an attempt that failed.
 //! - Nothing is sent twice, but for a script that the server said it does not know, and so has not run.
 
 use std::sync::Arc;
@@ -29,6 +29,9 @@ use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use super::Settings;
+use super::complaints::Complaints;
+use super::complaints::in_words;
+use super::complaints::is_of_server;
 use super::scripts;
 use crate::store::StoreError;
 
@@ -41,12 +44,15 @@ pub(super) struct Link {
     tried: watch::Sender<bool>,
     /// Why there is no connection.
     reason: Mutex<String>,
+    complaints: Complaints,
 }
 
 /// A connection in use.
 struct Live {
     connection: MultiplexedConnection,
     since: Instant,
+    /// How long to wait before the next, if this one does not last.
+    pause: Duration,
     /// Deadlines missed since the last answer.
     misses: AtomicU32,
 }
@@ -60,6 +66,7 @@ impl Link {
             live: ArcSwapOption::empty(),
             tried: watch::Sender::new(false),
             reason: Mutex::new("not connected yet".into()),
+            complaints: Complaints::default(),
         });
         tokio::spawn(heal(Arc::downgrade(&link), Duration::ZERO));
         Ok(link)
@@ -134,7 +141,7 @@ impl Link {
                 self.give_up(&live, &error.to_string());
                 Err(StoreError::Away(error.to_string()))
             }
-            Ok(Err(error)) => Err(refusal(&error)),
+            Ok(Err(error)) => Err(self.refusal(&error)),
             Err(_) => {
                 if live.misses.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_MISSES {
                     self.give_up(&live, "it does not answer in time");
@@ -168,7 +175,7 @@ impl Link {
         if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, live)) {
             self.note(why);
             tracing::warn!(address = %self.address(), reason = why, "lost Redis; running without it until it is back");
-            let pause = if live.since.elapsed() < LASTING { FIRST_PAUSE } else { Duration::ZERO };
+            let pause = if live.since.elapsed() < LASTING { live.pause } else { Duration::ZERO };
             tokio::spawn(heal(Arc::downgrade(self), pause));
         }
     }
@@ -183,22 +190,34 @@ impl Link {
         for command in scripts::load() {
             load.add_command(command);
         }
-        load.exec_async(&mut connection).await?;
+        let count = load.len();
+        for reply in connection.send_packed_commands(&load, 0, count).await? {
+            reply.extract_error()?;
+        }
         Ok(connection)
     }
 
-    fn use_from_now_on(&self, connection: MultiplexedConnection) {
-        let live = Live { connection, since: Instant::now(), misses: AtomicU32::new(0) };
+    fn use_from_now_on(&self, connection: MultiplexedConnection, pause: Duration) {
+        let live = Live { connection, since: Instant::now(), pause, misses: AtomicU32::new(0) };
         self.live.store(Some(Arc::new(live)));
         let first = !self.tried.send_replace(true);
         tracing::info!(address = %self.address(), first, "connected to Redis");
     }
 
-    fn failed(&self, why: &str) {
+    fn failed(&self, why: &str, is_said: bool) {
         self.note(why);
-        if !self.tried.send_replace(true) {
+        if !self.tried.send_replace(true) && !is_said {
             tracing::warn!(address = %self.address(), reason = why, "cannot connect to Redis; running without it until it is there");
         }
+    }
+
+    /// What the server said instead of doing it.
+    pub(super) fn refusal(&self, error: &RedisError) -> StoreError {
+        self.complaints.hear(&self.address(), error);
+        // The code of an error that a script met is wrapped in one of its own.
+        let (said, whole) = (in_words(error), error.to_string());
+        let is_unfit = |code: &&str| error.code() == Some(*code) || whole.contains(&format!("-{code} "));
+        if UNFIT.iter().any(is_unfit) { StoreError::Unfit(said) } else { StoreError::Refused(said) }
     }
 
     fn note(&self, why: &str) {
@@ -219,21 +238,20 @@ async fn heal(link: Weak<Link>, mut pause: Duration) {
     loop {
         tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
         let Some(link) = link.upgrade() else { return };
+        let next = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         match tokio::time::timeout(link.connect_timeout, link.attempt()).await {
-            Ok(Ok(connection)) => return link.use_from_now_on(connection),
-            Ok(Err(error)) => link.failed(&error.to_string()),
-            Err(_) => link.failed("no connection in time"),
+            Ok(Ok(connection)) => return link.use_from_now_on(connection, next),
+            Ok(Err(error)) => {
+                let is_said = is_of_server(&error);
+                if is_said {
+                    link.complaints.hear(&link.address(), &error);
+                }
+                link.failed(&in_words(&error), is_said);
+            }
+            Err(_) => link.failed("no connection in time", false),
         }
-        pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        pause = next;
     }
-}
-
-/// What the server said instead of doing it.
-pub(super) fn refusal(error: &RedisError) -> StoreError {
-    // The code of an error that a script met is wrapped in one of its own.
-    let said = error.to_string();
-    let is_unfit = |code: &&str| error.code() == Some(*code) || said.contains(&format!("-{code} "));
-    if UNFIT.iter().any(is_unfit) { StoreError::Unfit(said) } else { StoreError::Refused(said) }
 }
 
 /// Of a server that does not serve: it starts, it waits for its master or for a slow script, it is a replica, it cannot save, or it does not know who is asking.

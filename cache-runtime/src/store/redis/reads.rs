@@ -23,7 +23,6 @@ use tokio::time::Instant;
 use super::calls;
 use super::keys::Keys;
 use super::link::Link;
-use super::link::refusal;
 use super::text;
 use crate::store::Blob;
 use crate::store::Read;
@@ -193,7 +192,7 @@ async fn fetch(deadline: Instant, link: &Arc<Link>, command: &Cmd, count: usize)
         return Ok(Vec::new());
     }
     let reply = link.send(deadline, command).await?;
-    match reply.extract_error().map_err(|error| refusal(&error))? {
+    match reply.extract_error().map_err(|error| link.refusal(&error))? {
         Value::Array(values) if values.len() == count => Ok(values),
         _ => {
             link.give_up_any("a reply does not match its command");

@@ -69,7 +69,7 @@ fn targets(keys: &[&str], tags: &[&str]) -> Targets {
 }
 
 fn mark(id: u128) -> Mark {
-    Mark { id: MarkId(id), life: LONG, strict: false, renew: false }
+    Mark { id: MarkId(id), life: LONG, strict: false, renew: false, late: false }
 }
 
 fn asker(id: u128) -> LeaseId {

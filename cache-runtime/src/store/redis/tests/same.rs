@@ -124,7 +124,7 @@ fn any(random: &mut StdRng) -> Asked {
         }
         7 | 8 => {
             let (strict, renew) = (random.random_range(0..4) == 0, random.random());
-            Asked::Mark(targets, Mark { id, life: LONG, strict, renew })
+            Asked::Mark(targets, Mark { id, life: LONG, strict, renew, late: false })
         }
         _ => Asked::Revoke(targets, random.random::<bool>().then_some(id)),
     }

@@ -1,6 +1,7 @@
 //! What time it is.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -45,8 +46,15 @@ pub struct Clock(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    System { origin: Instant, coarse: coarse::Clock },
-    Held(Arc<AtomicU64>),
+    System {
+        origin: Instant,
+        coarse: coarse::Clock,
+    },
+    Held {
+        now: Arc<AtomicU64>,
+        /// How far what it tells others is ahead of it.
+        ahead: Arc<AtomicI64>,
+    },
 }
 
 /// Milliseconds on the clock of one cache. Never goes back while the cache lives.
@@ -76,13 +84,30 @@ impl Clock {
     /// A clock that stands still until [`advance`](Self::advance) moves it. Clones are the same clock.
     pub fn held() -> Self {
         const A_DAY_IN_2026: u64 = 1_790_000_000_000;
-        Self(Kind::Held(Arc::new(AtomicU64::new(A_DAY_IN_2026))))
+        Self(Kind::Held { now: Arc::new(AtomicU64::new(A_DAY_IN_2026)), ahead: Arc::default() })
     }
 
     /// Moves a held clock on; does nothing to the system's.
     pub fn advance(&self, duration: Duration) {
-        if let Kind::Held(now) = &self.0 {
+        if let Kind::Held { now, .. } = &self.0 {
             now.fetch_add(millis(duration), Ordering::SeqCst);
+        }
+    }
+
+    /// A held clock of another machine: the same time passes on it, and what it tells others can be set by itself.
+    #[cfg(feature = "sim")]
+    pub(crate) fn of_another_machine(&self) -> Self {
+        match &self.0 {
+            Kind::Held { now, .. } => Self(Kind::Held { now: now.clone(), ahead: Arc::default() }),
+            Kind::System { .. } => self.clone(),
+        }
+    }
+
+    /// Sets what a held clock tells others so far ahead of the time that passes on it, or behind it.
+    #[cfg(feature = "sim")]
+    pub(crate) fn set_ahead(&self, milliseconds: i64) {
+        if let Kind::Held { ahead, .. } = &self.0 {
+            ahead.store(milliseconds, Ordering::SeqCst);
         }
     }
 
@@ -91,7 +116,7 @@ impl Clock {
     pub(crate) fn now(&self) -> Moment {
         match &self.0 {
             Kind::System { origin, .. } => Moment(millis(origin.elapsed())),
-            Kind::Held(now) => Moment(now.load(Ordering::SeqCst)),
+            Kind::Held { now, .. } => Moment(now.load(Ordering::SeqCst)),
         }
     }
 
@@ -102,7 +127,7 @@ impl Clock {
             Kind::System { origin, coarse } => {
                 coarse.elapsed().map_or_else(|| Moment(millis(origin.elapsed())), Moment)
             }
-            Kind::Held(now) => Moment(now.load(Ordering::SeqCst)),
+            Kind::Held { now, .. } => Moment(now.load(Ordering::SeqCst)),
         }
     }
 
@@ -110,7 +135,7 @@ impl Clock {
     pub(crate) fn wall(&self) -> u64 {
         match &self.0 {
             Kind::System { .. } => millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
-            Kind::Held(now) => now.load(Ordering::SeqCst),
+            Kind::Held { now, ahead } => now.load(Ordering::SeqCst).saturating_add_signed(ahead.load(Ordering::SeqCst)),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::breaker;
 use crate::breaker::Breaker;
 use crate::cache::Cache;
+use crate::clock::Clock;
 use crate::core::Core;
 use crate::core::Settings;
 use crate::core::lock;
@@ -99,6 +100,8 @@ struct Stage {
     ways: Vec<Faulty>,
     local: Option<Arc<Local>>,
     processes: Vec<Cache>,
+    /// The clocks of the processes, as they tell each other the time.
+    clocks: Vec<Clock>,
     /// How many loads ask the source in each process. One inside of another does so in that one's place.
     loading: Vec<AtomicUsize>,
     history: History,
@@ -133,6 +136,7 @@ impl Stage {
             ways: Vec::new(),
             local: None,
             processes: Vec::new(),
+            clocks: (0..2).map(|_| world.clock.of_another_machine()).collect(),
             loading: (0..2).map(|_| AtomicUsize::new(0)).collect(),
             history: History::default(),
             violations: Mutex::default(),
@@ -149,9 +153,10 @@ impl Stage {
         } else {
             let mut store = Faulty::new(world, faults, broken(plan.mutant));
             store.keeps_marks = plan.replica;
-            for _ in 0..2 {
+            for clock in &stage.clocks {
                 let way = store.for_a_process();
-                stage.processes.push(Cache::from_core(outside(world, &way, plan)));
+                let core = Core { clock: clock.clone(), ..outside(world, &way, plan) };
+                stage.processes.push(Cache::from_core(core));
                 stage.ways.push(way);
             }
             stage.remote = Some(store);
@@ -268,7 +273,18 @@ impl Stage {
             if self.plan.mutant.is_none() && self.world.happens(10) {
                 self.change_a_way();
             }
+            if self.plan.lenient && self.world.happens(3) {
+                self.set_a_clock();
+            }
         }
+    }
+
+    /// Sets a process's clock forward or back by some seconds.
+    fn set_a_clock(&self) {
+        let number = self.world.below(self.clocks.len() as u64) as usize;
+        let ahead = self.world.below(6000) as i64 - 3000;
+        self.history.note(format!("the clock of process {number} is set to {ahead} ms ahead"));
+        self.clocks[number].set_ahead(ahead);
     }
 
     /// Cuts a process off from the store, makes its way a slow one, or mends it.
@@ -316,7 +332,8 @@ impl Stage {
     async fn read(self: Arc<Self>, process: Cache, who: String) {
         let (from, began) = (self.history.tick(), self.world.clock.now());
         let of = Reader { process, takes_old: self.plan.lenient && self.world.happens(60) };
-        let window = if of.takes_old { WINDOW } else { Duration::ZERO };
+        // By a clock that was set back, what others keep past its time is not past it.
+        let window = if self.plan.lenient { WINDOW } else { Duration::ZERO };
         let value = match self.world.below(4) {
             _ if self.narrow => self.clone().read_row(of, 0).await,
             0 => self.clone().read_all(of).await,

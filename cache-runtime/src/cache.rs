@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
-use crate::around::Around;
 pub use crate::cache::builder::Builder;
 use crate::closing;
 use crate::closing::Closed;
@@ -19,10 +18,9 @@ use crate::entry::Entry;
 use crate::error::Error;
 use crate::error::Kind;
 use crate::explain::Bypass;
-use crate::host::Task;
 use crate::host::Threaded;
 use crate::invalidation;
-use crate::invalidation::Deferral;
+use crate::invalidation::Collected;
 use crate::invalidation::Delivery;
 use crate::invalidation::Invalidation;
 use crate::key::KeyPart;
@@ -229,7 +227,7 @@ impl Cache {
     /// two seconds later. Until then another process may still serve what it finds. What is being loaded meanwhile is not served after it either. The entries themselves are left to expire.
     ///
     /// It is for emergencies, such as a change past all mutators: everything is loaded anew, by one caller for each key. It does not wait for the end of
-    /// [`defer_invalidations`](Self::defer_invalidations).
+    /// [`transaction`](Self::transaction).
     ///
     /// # Cancel safety
     ///
@@ -258,10 +256,71 @@ impl Cache {
         invalidation::clear(self.core(), &SITE).await
     }
 
+    /// Runs a database transaction: collects what the mutators in it invalidate, and invalidates that when it has ended.
+    ///
+    /// `body` is given what is [`Collected`]: to say that the transaction was [rolled back](Collected::rolled_back). It begins and commits the
+    /// transaction of the database itself. Whatever it returns, an error among it, what was collected is invalidated unless it has said that it was rolled back: `commit` may have failed with an error after it had succeeded.
+    ///
+    /// It collects for every cache that is used inside. Until the end that is guarded: other tasks store nothing that outlives the transaction. Reads inside of what was collected so far pass by the cache,
+    /// so that the transaction sees its own writes, and of no other read is stored what it loaded: it may be an old snapshot, or never be committed.
+    ///
+    /// Inside of another it is a savepoint: what it has collected goes to the transaction around it, however it ended, and is invalidated at the end of that.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with a mutator that is dropped half-way: it may yet commit, so what was collected stays marked for some seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, invalidates, scope};
+    ///
+    /// # struct Database;
+    /// # impl Database {
+    /// #     async fn begin(&self) -> Result<Transaction, Error> { Ok(Transaction) }
+    /// # }
+    /// # struct Transaction;
+    /// # impl Transaction {
+    /// #     async fn commit(self) -> Result<(), Error> { Ok(()) }
+    /// #     async fn rollback(self) -> Result<(), Error> { Ok(()) }
+    /// # }
+    /// # #[derive(Debug)]
+    /// # struct Error;
+    /// #[invalidates(key = "user:{id}", in_transaction)]
+    /// async fn rename(transaction: &mut Transaction, id: u64, name: &str) -> Result<(), Error> {
+    ///     // …
+    /// #   let _ = (transaction, id, name);
+    ///     Ok(())
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # let (cache, database) = (Cache::memory(), Database);
+    /// # let shown = async {
+    /// cache
+    ///     .transaction(async |collected| {
+    ///         let mut transaction = database.begin().await?;
+    ///         match rename(&mut transaction, 7, "Ada").await {
+    ///             Ok(()) => transaction.commit().await,
+    ///             Err(error) => {
+    ///                 transaction.rollback().await?;
+    ///                 collected.rolled_back().await;
+    ///                 Err(error)
+    ///             }
+    ///         }
+    ///     })
+    ///     .await
+    /// # };
+    /// # scope(cache.clone(), shown).await.unwrap();
+    /// # assert_eq!(cache.stats().total.applied, 1);
+    /// # });
+    /// ```
+    pub async fn transaction<F: Future>(&self, body: impl FnOnce(Collected) -> F) -> F::Output {
+        invalidation::transaction(body).await
+    }
+
     /// Runs `future`, which commits a transaction at its end, and only then applies the invalidations of all mutators called in it.
     ///
-    /// It collects for every cache that is used in `future`. Until its end they are guarded: other tasks store nothing that outlives the transaction. Reads in `future` of what was collected so far pass by the cache, so that it sees
-    /// its own writes. Whether `future` commits or rolls back, what was collected is invalidated: too much, and never too little.
+    /// It is [`transaction`](Self::transaction) for those who never roll back, or do not mind that what was collected is then invalidated for nothing.
     ///
     /// # Cancel safety
     ///
@@ -290,19 +349,8 @@ impl Cache {
     /// assert_eq!(cache.stats().total.applied, 1);
     /// # });
     /// ```
-    pub fn defer_invalidations<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
-        let mut context = Context::current();
-        // A transaction inside of another ends with that.
-        let deferral = context.deferral.is_none().then(Arc::<Deferral>::default);
-        context.deferral = context.deferral.or_else(|| deferral.clone());
-        let begun = Box::pin(std::future::ready(Ok(deferral)));
-        Around::new(begun, context.carry(future), |deferral: Option<Arc<Deferral>>, _: &F::Output| {
-            deferral.map(|deferral| {
-                Box::pin(async move {
-                    let _ = deferral.end().await;
-                }) as Task
-            })
-        })
+    pub async fn defer_invalidations<F: Future>(&self, future: F) -> F::Output {
+        self.transaction(|_| future).await
     }
 
     /// Runs `future` so that nothing it loads, through whichever cache, is stored or shared, as where it reads an old snapshot. What is stored is served.

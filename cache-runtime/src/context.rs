@@ -75,6 +75,11 @@ impl Context {
         CONTEXT.try_with(question).ok()
     }
 
+    /// Whether a transaction is running around the task. One that has ended says nothing to what goes on after it.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.deferral.as_ref().is_some_and(|deferral| !deferral.has_ended())
+    }
+
     /// Runs `future` with this in place of what the task carried.
     pub(crate) fn carry<F: Future>(self, future: F) -> Carried<F> {
         Carried { context: self, future: Some(future) }

@@ -254,7 +254,7 @@ impl<K: Outcome, T> Entry<K, T> {
 
     /// Says that the load runs inside of a database transaction: what it reads may never be committed or be long out of date, so it is neither stored nor
     /// shared with other callers. An entry that is stored already is served, unless this task has just invalidated it inside of
-    /// [`Cache::defer_invalidations`].
+    /// [`Cache::transaction`].
     pub fn in_transaction(mut self) -> Self {
         self.parts.said.options.rare_mut().in_transaction = true;
         self

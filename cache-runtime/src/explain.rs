@@ -115,7 +115,7 @@ pub enum Told {
     Applied,
     /// The store could not be told, and is tried again.
     Undelivered,
-    /// It waits for the end of [`Cache::defer_invalidations`](crate::Cache::defer_invalidations).
+    /// It waits for the end of [`Cache::transaction`](crate::Cache::transaction).
     AtTheEnd,
     /// It was part of a transaction that nobody told of: its marks are left to expire.
     Uncommitted,

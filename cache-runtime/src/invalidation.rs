@@ -14,6 +14,7 @@ mod ending;
 mod guard;
 mod names;
 mod rejecting;
+mod transaction;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -50,6 +51,8 @@ use crate::invalidation::names::rendered;
 use crate::invalidation::names::sorted_out;
 pub use crate::invalidation::rejecting::Refusable;
 pub use crate::invalidation::rejecting::Rejecting;
+pub use crate::invalidation::transaction::Collected;
+pub(crate) use crate::invalidation::transaction::run as transaction;
 use crate::key::KeyPart;
 use crate::key::Secret;
 use crate::key::Text;
@@ -117,7 +120,7 @@ pub enum Delivery {
     /// The store has confirmed it: no read that starts now is given what it made stale.
     Applied,
     /// It is not in force yet: the store could not be told, and is tried again (see [`Cache::pending`]), or it waits for the end of
-    /// [`Cache::defer_invalidations`]. Until then others may be given what it made stale.
+    /// [`Cache::transaction`]. Until then others may be given what it made stale.
     Deferred,
 }
 
@@ -214,7 +217,7 @@ impl Invalidation {
         Invalidation { said: self.said, ending: Returning { names: Unasked, when: Unasked, kind: PhantomData } }
     }
 
-    /// Invalidates at once, with no body to wait for; inside of [`Cache::defer_invalidations`], at the end of that.
+    /// Invalidates at once, with no body to wait for; inside of [`Cache::transaction`], at the end of that.
     ///
     /// # Panics
     ///
@@ -348,7 +351,7 @@ impl<E> Invalidation<E> {
 
     /// Says that the body runs inside of a database transaction, which is committed after it returned.
     ///
-    /// Inside of [`Cache::defer_invalidations`] the invalidation waits for the end of that. Elsewhere nobody can say when the commit comes: the marks are left
+    /// Inside of [`Cache::transaction`] the invalidation waits for the end of that. Elsewhere nobody can say when the commit comes: the marks are left
     /// to expire by themselves, some seconds later, and an event says so.
     pub fn in_transaction(mut self) -> Self {
         self.said.in_transaction = true;

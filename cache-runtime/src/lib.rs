@@ -134,6 +134,7 @@ pub use crate::entry::GetOrLoadOwned;
 pub use crate::entry::Handle;
 pub use crate::entry::Keeping;
 pub use crate::error::Error;
+pub use crate::invalidation::Collected;
 pub use crate::invalidation::Delivery;
 pub use crate::invalidation::Ending;
 pub use crate::invalidation::Invalidation;

@@ -284,6 +284,12 @@ impl Targets {
         self.keys.len() + self.tags.len()
     }
 
+    /// The registers of all of it.
+    pub(crate) fn registers(&self) -> impl Iterator<Item = Register> {
+        let keys = self.keys.iter().cloned().map(Register::Key);
+        keys.chain(self.tags.iter().cloned().map(Register::Tag))
+    }
+
     /// All of it, in as many parts as it takes.
     pub(crate) fn batches(&self) -> impl Iterator<Item = Self> {
         let keys = self.keys.chunks(Self::BATCH).map(|keys| Self { keys: keys.to_vec(), tags: Vec::new() });
@@ -291,6 +297,19 @@ impl Targets {
         let whole = self.len() <= Self::BATCH;
         let one = whole.then(|| self.clone());
         one.into_iter().chain(keys.chain(tags).filter(move |_| !whole))
+    }
+}
+
+impl FromIterator<Register> for Targets {
+    fn from_iter<I: IntoIterator<Item = Register>>(registers: I) -> Self {
+        let mut targets = Self::default();
+        for register in registers {
+            match register {
+                Register::Key(key) => targets.keys.push(key),
+                Register::Tag(tag) => targets.tags.push(tag),
+            }
+        }
+        targets
     }
 }
 

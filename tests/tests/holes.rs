@@ -253,7 +253,8 @@ async fn a_transaction_does_not_see_what_others_store_of_its_changes_meanwhile(c
     let seen = cache.defer_invalidations(async {
         write_seen().await;
         for outside in [cache.clone(), other.clone()] {
-            assert_eq!(tokio::spawn(scope(outside, seen_outer(1, 7))).await.unwrap(), 1);
+            let others = tokio::spawn(async move { scope(outside, seen_outer(1, 7)).await });
+            assert_eq!(others.await.unwrap(), 1);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
         seen_outer(2, 7).await

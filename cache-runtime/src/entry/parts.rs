@@ -228,7 +228,8 @@ impl Parts {
 
     pub(super) fn context(&self) -> Context {
         let mut context = Context::current();
-        if self.said.options.rare().in_transaction {
+        // What is loaded there may be an old snapshot, or never be committed.
+        if self.said.options.rare().in_transaction || context.is_in_transaction() {
             context.no_fill = Some(Bypass::InTransaction);
         }
         context

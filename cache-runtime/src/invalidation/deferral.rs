@@ -1,5 +1,12 @@
 //! Invalidations that wait for the end of a transaction.
+//!
+//! What holds:
+//!
+//! - what was collected is under guard until the transaction ends, and then invalidated, but for what was rolled back;
+//! - a savepoint that ends, however it does, hands what it collected to the transaction around it, which alone can commit;
+//! - from its end on, nothing is collected any more: who comes later is told, and invalidates for himself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,6 +17,7 @@ use crate::core::lock;
 use crate::explain::Told;
 use crate::invalidation::Delivery;
 use crate::invalidation::Mode;
+use crate::invalidation::guard::GivenUp;
 use crate::invalidation::guard::Guard;
 use crate::invalidation::guard::deliver;
 use crate::site::Site;
@@ -19,15 +27,26 @@ use crate::watch::Mutating;
 
 /// Invalidations that wait for the end of a transaction: a guard for each cache.
 #[derive(Debug, Default)]
-pub(crate) struct Deferral(Mutex<Deferred>);
+pub(crate) struct Deferral {
+    /// The transaction that this is a savepoint of. It is locked after this one, never before.
+    outer: Option<Arc<Self>>,
+    deferred: Mutex<Deferred>,
+}
 
 #[derive(Debug, Default)]
 struct Deferred {
     guards: Vec<Arc<Guard>>,
+    /// Of what was rolled back. Reads inside go on to pass by the cache for it: what else was changed there, nobody knows.
+    rolled_back: Vec<Arc<Guard>>,
     ended: bool,
 }
 
 impl Deferral {
+    /// A transaction, or a savepoint of `outer`.
+    pub(super) fn within(outer: Option<Arc<Self>>) -> Arc<Self> {
+        Arc::new(Self { outer, deferred: Mutex::default() })
+    }
+
     /// Takes `targets` under the transaction's guard; `false` if the transaction has ended already.
     pub(super) async fn enlist(
         &self,
@@ -45,41 +64,100 @@ impl Deferral {
 
     /// The transaction's guard for one cache, or `None` if the transaction has ended already.
     pub(super) fn guard(&self, core: &Arc<Core>, site: &'static Site) -> Option<Arc<Guard>> {
-        let mut deferred = lock(&self.0);
+        let mut deferred = lock(&self.deferred);
         if deferred.ended {
-            return None;
+            drop(deferred);
+            return self.outer.as_ref()?.guard(core, site);
         }
-        let known = deferred.guards.iter().find(|guard| Arc::ptr_eq(&guard.core, core)).cloned();
-        Some(known.unwrap_or_else(|| {
-            let guard = Arc::new(Guard::new(core, site));
-            deferred.guards.push(guard.clone());
-            guard
-        }))
+        if let Some(known) = deferred.of(core) {
+            return Some(known.clone());
+        }
+        let outer = self.outer.as_ref().and_then(|outer| outer.guard(core, site));
+        let guard = Arc::new(outer.map_or_else(|| Guard::new(core, site), |outer| outer.savepoint(site)));
+        deferred.guards.push(guard.clone());
+        Some(guard)
     }
 
-    pub(super) fn has_ended(&self) -> bool {
-        lock(&self.0).ended
+    /// Whether nobody collects here any more, nor around it.
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.deferred).ended && self.outer.as_ref().is_none_or(|outer| outer.has_ended())
     }
 
-    /// Whether one of these is to be invalidated at the end.
+    /// Whether one of these was changed by the transaction, and perhaps rolled back.
     pub(crate) fn covers(&self, core: &Arc<Core>, registers: &[Register]) -> bool {
-        lock(&self.0).guards.iter().any(|guard| Arc::ptr_eq(&guard.core, core) && guard.covers(registers))
+        let here = {
+            let deferred = lock(&self.deferred);
+            let mut guards = deferred.guards.iter().chain(&deferred.rolled_back);
+            guards.any(|guard| Arc::ptr_eq(&guard.core, core) && guard.covers(registers))
+        };
+        // What moves outwards meanwhile is found there.
+        here || self.outer.as_ref().is_some_and(|outer| outer.covers(core, registers))
     }
 
-    /// Invalidates all of it.
-    pub(crate) async fn end(&self) -> Delivery {
-        let guards = {
-            let mut deferred = lock(&self.0);
-            deferred.ended = true;
-            std::mem::take(&mut deferred.guards)
-        };
-        let mut delivery = Delivery::Applied;
-        for guard in guards {
-            if guard.clear().await == Delivery::Deferred {
-                delivery = Delivery::Deferred;
-            }
+    /// Takes out what was collected so far, because it was rolled back, and returns the marks that nobody needs any more.
+    pub(super) fn roll_back(&self) -> Vec<GivenUp> {
+        let mut deferred = lock(&self.deferred);
+        let guards = std::mem::take(&mut deferred.guards);
+        let marks = guards.iter().map(|guard| guard.give_up(&self.marked_around(&guard.core))).collect();
+        deferred.rolled_back.extend(guards);
+        marks
+    }
+
+    /// What the transactions around this one have marked in one cache.
+    fn marked_around(&self, core: &Arc<Core>) -> BTreeSet<Register> {
+        let Some(outer) = &self.outer else { return BTreeSet::new() };
+        let mut marked = outer.marked_around(core);
+        let deferred = lock(&outer.deferred);
+        deferred
+            .guards
+            .iter()
+            .filter(|guard| Arc::ptr_eq(&guard.core, core))
+            .for_each(|guard| guard.marked(&mut marked));
+        marked
+    }
+
+    /// Ends it, and returns what is to be invalidated now: of a savepoint nothing, unless the transaction around it has ended.
+    pub(super) fn end(&self) -> Vec<Arc<Guard>> {
+        let mut deferred = lock(&self.deferred);
+        if std::mem::replace(&mut deferred.ended, true) {
+            return Vec::new();
         }
-        delivery
+        let (guards, rolled_back) = (std::mem::take(&mut deferred.guards), std::mem::take(&mut deferred.rolled_back));
+        match &self.outer {
+            // Under the lock, so that who looks here and then there misses nothing.
+            Some(outer) => outer.adopt(guards, rolled_back),
+            None => guards,
+        }
+    }
+
+    /// Takes over what a savepoint collected; returns it if there is nobody to take it over.
+    fn adopt(&self, guards: Vec<Arc<Guard>>, rolled_back: Vec<Arc<Guard>>) -> Vec<Arc<Guard>> {
+        let mut deferred = lock(&self.deferred);
+        if deferred.ended {
+            drop(deferred);
+            return match &self.outer {
+                Some(outer) => outer.adopt(guards, rolled_back),
+                None => guards,
+            };
+        }
+        guards.into_iter().for_each(|guard| deferred.take_in(guard));
+        deferred.rolled_back.extend(rolled_back);
+        Vec::new()
+    }
+}
+
+impl Deferred {
+    fn of(&self, core: &Arc<Core>) -> Option<&Arc<Guard>> {
+        self.guards.iter().find(|guard| Arc::ptr_eq(&guard.core, core))
+    }
+
+    fn take_in(&mut self, guard: Arc<Guard>) {
+        let Some(own) = self.of(&guard.core).cloned() else { return self.guards.push(guard) };
+        // Whoever else has it may yet add to it.
+        match Arc::try_unwrap(guard) {
+            Ok(guard) => own.absorb(guard),
+            Err(guard) => self.guards.push(guard),
+        }
     }
 }
 

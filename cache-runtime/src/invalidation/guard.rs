@@ -3,6 +3,8 @@
 //! Grace is a strict mark in the place of nothing: it invalidates as it is placed, and nothing is stored while it stands. Its id is its own, so no end of a mutation takes it off, neither that of
 //! another nor a late command of this one.
 
+mod savepoint;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -18,6 +20,7 @@ use crate::core::Rule;
 use crate::core::lock;
 use crate::invalidation::Delivery;
 use crate::invalidation::Mode;
+pub(super) use crate::invalidation::guard::savepoint::GivenUp;
 use crate::journal;
 use crate::metrics::Happened;
 use crate::site::Site;

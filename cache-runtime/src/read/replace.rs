@@ -104,10 +104,9 @@ async fn take_over(
 ) -> Result<(Right, Option<Vec<Dependency>>), Bypass> {
     let bare = Context { frame: None, ..context.clone() };
     let caller = Caller::new(core, request, &bare, watch);
-    let deferred = context.deferral.as_ref().map(|_| Bypass::InTransaction);
     let undelivered = || caller.is_undelivered(None).then_some(Bypass::Undelivered);
     let closed = || core.closing.is_closed().then_some(Bypass::Closed);
-    if let Some(why) = context.no_fill.or(deferred).or_else(undelivered).or_else(closed) {
+    if let Some(why) = context.no_fill.or_else(undelivered).or_else(closed) {
         return Err(why);
     }
     let nothing =

@@ -1,7 +1,7 @@
 //! A mutator inside a transaction returns before the commit, so its invalidations wait for it.
 //!
 //! - `in_transaction` says that a function takes a transaction, and that this was thought of;
-//! - `defer_invalidations` collects what the mutators inside it invalidate, and applies it when its future ends;
+//! - `transaction` collects what the mutators inside it invalidate, and invalidates it at the end, or drops it when it is told of a rollback;
 //! - `no_fill` lets cached functions be called inside, and stores nothing: a transaction may see an old state.
 
 use std::process::ExitCode;
@@ -39,17 +39,23 @@ async fn add(transaction: &Transaction<'_>, account: i64, cents: i64) -> Result<
     Ok(())
 }
 
-/// Moves money. Both accounts are invalidated once, after the commit.
-async fn transfer(cache: &Cache, bank: &Bank, from: i64, to: i64, cents: i64) -> Result<()> {
-    cache
-        .defer_invalidations(async {
-            let mut connection = bank.connection.lock().await;
-            let transaction = connection.transaction()?;
-            add(&transaction, from, -cents).await?;
-            add(&transaction, to, cents).await?;
-            transaction.commit()
-        })
-        .await
+/// Moves money, if there is enough of it; says whether there was. Both accounts are invalidated once, after the commit.
+async fn transfer(cache: &Cache, bank: &Bank, from: i64, to: i64, cents: i64) -> Result<bool> {
+    let moving = cache.transaction(async |collected| {
+        let mut connection = bank.connection.lock().await;
+        let transaction = connection.transaction()?;
+        add(&transaction, from, -cents).await?;
+        add(&transaction, to, cents).await?;
+        let left: i64 = transaction.query_row("SELECT cents FROM account WHERE id = ?", [from], |row| row.get(0))?;
+        if left < 0 {
+            transaction.rollback()?;
+            collected.rolled_back().await;
+            return Ok(false);
+        }
+        transaction.commit()?;
+        Ok(true)
+    });
+    moving.await
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -68,8 +74,13 @@ async fn run(cache: &Cache) -> Result<(), Failure> {
     let both = async || Ok::<_, Failure>((balance(&bank, 1).await?, balance(&bank, 2).await?));
 
     check(both().await? == (500, 0), "both balances are stored")?;
-    transfer(cache, &bank, 1, 2, 200).await?;
+    check(transfer(cache, &bank, 1, 2, 200).await?, "there is enough money to transfer")?;
     check(both().await? == (300, 200), "after the commit, the next reads see both sides of the transfer")?;
+
+    let invalidated = cache.stats().total.applied;
+    check(!transfer(cache, &bank, 1, 2, 999).await?, "there is not enough for another, which is rolled back")?;
+    check(cache.stats().total.applied == invalidated, "nothing was invalidated for it")?;
+    check(both().await? == (300, 200), "and both balances are what they were")?;
 
     // Somebody writes past the mutators, as another service might. The cache cannot know.
     let write_past = async |cents: i64| {

@@ -2,6 +2,7 @@
 
 mod builder;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 
 pub use crate::cache::builder::Builder;
+pub(crate) use crate::cache::builder::is_namespace;
 use crate::closing;
 use crate::closing::Closed;
 use crate::context::Context;
@@ -23,6 +25,8 @@ use crate::invalidation;
 use crate::invalidation::Collected;
 use crate::invalidation::Delivery;
 use crate::invalidation::Invalidation;
+use crate::invalidation::Record;
+use crate::invalidation::RecordError;
 use crate::key::KeyPart;
 use crate::key::KeyWriter;
 use crate::key::Name;
@@ -258,7 +262,7 @@ impl Cache {
 
     /// Runs a database transaction: collects what the mutators in it invalidate, and invalidates that when it has ended.
     ///
-    /// `body` is given what is [`Collected`]: to say that the transaction was [rolled back](Collected::rolled_back). It begins and commits the
+    /// `body` is given what is [`Collected`]: to say that the transaction was [rolled back](Collected::rolled_back), and to have it [recorded](Collected::records) in an outbox table. It begins and commits the
     /// transaction of the database itself. Whatever it returns, an error among it, what was collected is invalidated unless it has said that it was rolled back: `commit` may have failed with an error after it had succeeded.
     ///
     /// It collects for every cache that is used inside. Until the end that is guarded: other tasks store nothing that outlives the transaction. Reads inside of what was collected so far pass by the cache,
@@ -353,10 +357,63 @@ impl Cache {
         self.transaction(|_| future).await
     }
 
+    /// Delivers what an outbox table holds: invalidates, at once, what `records` name. Any process of the namespace can, in any order and as often as it likes.
+    ///
+    /// After [`Delivery::Applied`] the rows are done with, and can be deleted. After [`Delivery::Deferred`] the store could not be told of all of it: the rows are to be kept, and tried again. Nothing else
+    /// keeps them. This process does not note them for delivery, so [`pending`](Self::pending) does not count them, and an outage as long as you like costs it no memory.
+    ///
+    /// Inside of [`transaction`](Self::transaction) it does not wait for the end: records speak of what is committed.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Namespace`] when one of the records is of another namespace. Then none is applied.
+    ///
+    /// # Cancel safety
+    ///
+    /// Any part may have been applied, so the rows are to be kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, Delivery, Record};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::builder().namespace("shop:prod").build()?;
+    /// let rows = [(1, "v1 shop:prod key:user:7 ."), (2, "v1 shop:prod tag:users .")];
+    ///
+    /// let records = rows.iter().map(|(_, text)| text.parse()).collect::<Result<Vec<Record>, _>>()?;
+    /// if cache.apply(&records).await? == Delivery::Applied {
+    ///     // delete rows 1 and 2
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn apply<R: Borrow<Record>>(
+        &self,
+        records: impl IntoIterator<Item = R>,
+    ) -> Result<Delivery, RecordError> {
+        invalidation::apply(self.core(), records).await
+    }
+
     /// Runs `future` so that nothing it loads, through whichever cache, is stored or shared, as where it reads an old snapshot. What is stored is served.
     pub fn no_fill<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
         let context = Context { no_fill: Some(Bypass::NoFill), ..Context::current() };
         context.carry(future)
+    }
+
+    /// The namespace that all of its keys and tags are in. See [`Builder::namespace`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::Cache;
+    ///
+    /// let cache = Cache::builder().namespace("shop:prod").build()?;
+    /// assert_eq!(cache.namespace(), "shop:prod");
+    /// # Ok::<(), cache_runtime::Error>(())
+    /// ```
+    pub fn namespace(&self) -> &str {
+        &self.core().settings.namespace
     }
 
     /// Ends the cache before its process ends: nothing is served or stored any more, what was invalidated is delivered, and what others would wait for is given up. Says what was left when `deadline` had passed.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::envelope::Payload;
 use crate::envelope::Stored;
 use crate::envelope::Unreadable;
+use crate::invalidation::Record;
 use crate::key::KeyPart;
 use crate::key::KeyWriter;
 use crate::key::Name;
@@ -86,6 +87,15 @@ fn read_plainly(text: &str) -> Option<String> {
 
 fn has_known_spec(placeholder: &str) -> bool {
     placeholder.split_once(':').is_none_or(|(_, spec)| ["json", "hash", "display"].contains(&spec))
+}
+
+/// Text is a record whose text is that record again, or none.
+pub fn record(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(record) = text.parse::<Record>() else { return };
+    let written = record.to_string();
+    assert!(written.len() <= Record::LONGEST && written.is_ascii(), "no text of a record: {written}");
+    assert_eq!(written.parse(), Ok(record), "a record that is read is not the one that was written");
 }
 
 /// A URL is understood or refused, and never is a password of it shown or repeated: not by a builder, not by settings and not by an error.
@@ -174,6 +184,15 @@ mod tests {
             let text: &'static str = text.leak();
             let taken = std::panic::catch_unwind(|| Template::new(text)).is_ok();
             prop_assert_eq!(taken, read_plainly(text).is_some());
+        }
+
+        #[test]
+        fn any_text_is_a_record_or_none(
+            namespace in "shop(:[a-z]{1,3})?|\\PC{0,9}",
+            names in vec("(key|tag):[a-z:#0-9]{0,6}|key:#[0-9a-f]{40}|\\PC{0,9}", 0..4), end in " ?\\.?|\\PC{0,3}",
+        ) {
+            record(format!("v1 {namespace} {}{end}", names.join(" ")).as_bytes());
+            record(end.as_bytes());
         }
 
         #[test]

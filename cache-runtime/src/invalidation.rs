@@ -13,6 +13,7 @@ mod deferral;
 mod ending;
 mod guard;
 mod names;
+mod record;
 mod rejecting;
 mod transaction;
 
@@ -49,6 +50,9 @@ use crate::invalidation::guard::Guard;
 pub(crate) use crate::invalidation::guard::tell;
 use crate::invalidation::names::rendered;
 use crate::invalidation::names::sorted_out;
+pub use crate::invalidation::record::Record;
+pub use crate::invalidation::record::RecordError;
+pub(crate) use crate::invalidation::record::apply;
 pub use crate::invalidation::rejecting::Refusable;
 pub use crate::invalidation::rejecting::Rejecting;
 pub use crate::invalidation::transaction::Collected;
@@ -120,7 +124,7 @@ pub enum Delivery {
     /// The store has confirmed it: no read that starts now is given what it made stale.
     Applied,
     /// It is not in force yet: the store could not be told, and is tried again (see [`Cache::pending`]), or it waits for the end of
-    /// [`Cache::transaction`]. Until then others may be given what it made stale.
+    /// [`Cache::transaction`]. Until then others may be given what it made stale. What [`Cache::apply`] could not deliver is not tried again by itself.
     Deferred,
 }
 

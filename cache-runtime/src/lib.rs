@@ -139,6 +139,8 @@ pub use crate::invalidation::Delivery;
 pub use crate::invalidation::Ending;
 pub use crate::invalidation::Invalidation;
 pub use crate::invalidation::Mode;
+pub use crate::invalidation::Record;
+pub use crate::invalidation::RecordError;
 pub use crate::invalidation::Refusable;
 pub use crate::invalidation::Rejecting;
 pub use crate::invalidation::ResultNames;

@@ -108,7 +108,7 @@ impl Builder {
     }
 
     /// What every key and tag in the store begins with, so that environments and applications can share one: up to 64 letters, digits, `-`, `_`, `.` and `:`. Comes before one in the URL, and no variable of the environment is asked. Defaults to
-    /// `cache`. The in-process store is nobody else's and has none; there it only labels metrics.
+    /// `cache`. The in-process store is nobody else's and has none; there it only labels metrics and [records](crate::Record).
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
         self
@@ -473,9 +473,13 @@ fn check_memory(parameters: &str) -> Result<(Codec, Option<&str>), Error> {
 }
 
 fn check_namespace(namespace: &str) -> Result<(), Error> {
+    if is_namespace(namespace) { Ok(()) } else { Err(Kind::Namespace(namespace.to_owned()).into()) }
+}
+
+/// Whether a cache can be called that.
+pub(crate) fn is_namespace(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    let fits = (1..=64).contains(&namespace.len()) && namespace.bytes().all(allowed);
-    if fits { Ok(()) } else { Err(Kind::Namespace(namespace.to_owned()).into()) }
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 fn variable(name: &str) -> Result<Option<String>, Error> {

@@ -6,6 +6,7 @@
 //! - a savepoint that ends, however it does, hands what it collected to the transaction around it, which alone can commit;
 //! - from its end on, nothing is collected any more: who comes later is told, and invalidates for himself.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -38,7 +39,20 @@ struct Deferred {
     guards: Vec<Arc<Guard>>,
     /// Of what was rolled back. Reads inside go on to pass by the cache for it: what else was changed there, nobody knows.
     rolled_back: Vec<Arc<Guard>>,
+    /// How many names were in the records that were handed out last.
+    recorded: Option<usize>,
     ended: bool,
+}
+
+/// What was collected, by the namespaces of the caches.
+pub(super) type Collection = BTreeMap<Arc<str>, InOne>;
+
+/// What was collected in one namespace.
+#[derive(Debug, Default)]
+pub(super) struct InOne {
+    pub(super) registers: BTreeSet<Register>,
+    /// The longest that one of the mutations has asked for.
+    pub(super) grace: Duration,
 }
 
 impl Deferral {
@@ -94,9 +108,18 @@ impl Deferral {
         here || self.outer.as_ref().is_some_and(|outer| outer.covers(core, registers))
     }
 
+    /// What was collected so far and not rolled back, to be recorded.
+    pub(super) fn record(&self) -> Collection {
+        let mut deferred = lock(&self.deferred);
+        let collection = deferred.collection();
+        deferred.recorded = Some(size(&collection));
+        collection
+    }
+
     /// Takes out what was collected so far, because it was rolled back, and returns the marks that nobody needs any more.
     pub(super) fn roll_back(&self) -> Vec<GivenUp> {
         let mut deferred = lock(&self.deferred);
+        deferred.recorded = None;
         let guards = std::mem::take(&mut deferred.guards);
         let marks = guards.iter().map(|guard| guard.give_up(&self.marked_around(&guard.core))).collect();
         deferred.rolled_back.extend(guards);
@@ -122,6 +145,7 @@ impl Deferral {
         if std::mem::replace(&mut deferred.ended, true) {
             return Vec::new();
         }
+        deferred.tell_of_unrecorded();
         let (guards, rolled_back) = (std::mem::take(&mut deferred.guards), std::mem::take(&mut deferred.rolled_back));
         match &self.outer {
             // Under the lock, so that who looks here and then there misses nothing.
@@ -159,6 +183,27 @@ impl Deferred {
             Err(guard) => self.guards.push(guard),
         }
     }
+
+    fn collection(&self) -> Collection {
+        let mut collection = Collection::new();
+        self.guards.iter().for_each(|guard| guard.collect(&mut collection));
+        collection
+    }
+
+    fn tell_of_unrecorded(&self) {
+        let Some(recorded) = self.recorded else { return };
+        let unrecorded = size(&self.collection()).saturating_sub(recorded);
+        if unrecorded > 0 {
+            tracing::warn!(
+                unrecorded,
+                "a transaction has invalidated more after its records were taken; take them when all mutators have run"
+            );
+        }
+    }
+}
+
+fn size(collection: &Collection) -> usize {
+    collection.values().map(|one| one.registers.len()).sum()
 }
 
 /// Invalidates `targets`: at the end of the transaction that this task is inside of, or at once.

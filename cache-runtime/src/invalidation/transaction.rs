@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::invalidation::Deferral;
+use crate::invalidation::Record;
 
 /// What the mutators in a transaction have collected to be invalidated at its end. [`Cache::transaction`](crate::Cache::transaction) gives it to the code inside.
 ///
@@ -15,6 +16,33 @@ use crate::invalidation::Deferral;
 pub struct Collected(Arc<Deferral>);
 
 impl Collected {
+    /// What was collected so far, as rows for an outbox table in the same database: insert them in the transaction itself, when all its mutators have run and before it commits.
+    ///
+    /// Then nothing is lost, whatever happens to this process after the commit: a worker [applies](crate::Cache::apply) what it finds in the table. This is for the worst case alone, and what was recorded is invalidated at the end all the same.
+    ///
+    /// Of several caches they are apart, by [namespace](Record::namespace). What a savepoint has collected is among them when that has ended. There is none if nothing was collected. What is collected later is not in them, and an event at the end says so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, Record};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::builder().namespace("shop:prod").build()?;
+    /// let rows = cache
+    ///     .transaction(async |collected| {
+    ///         let _ = cache.invalidate("user:7").await;
+    ///         collected.records().iter().map(Record::to_string).collect::<Vec<_>>()
+    ///     })
+    ///     .await;
+    /// assert_eq!(rows, ["v1 shop:prod key:user:7 ."]);
+    /// # Ok::<(), cache_runtime::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn records(&self) -> Vec<Record> {
+        Record::of(self.0.record())
+    }
+
     /// Says that the transaction was rolled back, and the database has confirmed it: nothing is invalidated of what was collected so far, and its marks are taken off.
     ///
     /// It is said of all that the mutators inside have done so far, those that still run included. What is collected from here on is invalidated at the end, so the transaction may be tried again in place. In a savepoint it is said of the savepoint alone.

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use crate::core::Core;
 use crate::core::lock;
+use crate::invalidation::deferral::Collection;
 use crate::invalidation::guard::Guard;
 use crate::invalidation::guard::extend;
 use crate::invalidation::guard::revoke_all;
@@ -58,6 +59,15 @@ impl Guard {
     /// Adds what it has marked.
     pub(in crate::invalidation) fn marked(&self, registers: &mut BTreeSet<Register>) {
         registers.extend(lock(&self.held).marked.registers());
+    }
+
+    /// Adds all that it is to invalidate.
+    pub(in crate::invalidation) fn collect(&self, collection: &mut Collection) {
+        let held = lock(&self.held);
+        let here = collection.entry(self.core.settings.namespace.clone()).or_default();
+        here.registers.extend(held.marked.registers());
+        here.registers.extend(held.unmarked().registers());
+        here.grace = here.grace.max(held.grace);
     }
 }
 

@@ -46,7 +46,7 @@ use crate::spelling::spelled;
 //     }
 //     .key(&[&id]);
 //     let load = async move { EDGE BODY };
-//     entry.here(&load).get_or_load(load).await
+//     entry.get_or_load_here(load).await
 // }
 pub(crate) fn cached(cached: &Cached) -> TokenStream {
     let Cached { function, when, handle, target, .. } = cached;
@@ -252,7 +252,7 @@ impl Run {
 
     fn on(self, local: &Ident, future: &Ident, span: Span) -> TokenStream {
         match self {
-            Self::Load => quote_spanned!(span=> #local.here(&#future).get_or_load(#future)),
+            Self::Load => quote_spanned!(span=> #local.get_or_load_here(#future)),
             Self::OwnedLoad => quote_spanned!(span=> #local.here(&#future).get_or_load_owned(#future)),
             Self::Change => quote_spanned!(span=> #local.run(#future)),
         }

@@ -20,6 +20,7 @@ use crate::codec::Value;
 use crate::core::Loaded;
 pub use crate::entry::entries::Entries;
 pub(crate) use crate::entry::entries::NamedEntries;
+use crate::entry::get_or_load::Calling;
 pub use crate::entry::get_or_load::GetOrLoad;
 pub use crate::entry::get_or_load::GetOrLoadOwned;
 pub use crate::entry::handle::Handle;
@@ -115,7 +116,7 @@ impl<K: Outcome, T> Entry<K, T> {
     /// struct Bits<T>(PhantomData<T>);
     ///
     /// impl<T> Bits<T> {
-    ///     // Becomes `entry.here(&load).get_or_load(load)`.
+    ///     // Becomes `entry.get_or_load_here(load)`.
     ///     #[cached(ttl = "5m", key = "bits:{unit}")]
     ///     async fn size(&self, unit: u32) -> usize {
     ///         size_of::<T>() * 8 / unit as usize
@@ -351,7 +352,51 @@ impl<K: Outcome, T> Entry<K, T> {
         K::Value: Cacheable,
         T: TimeToLive<K::Value>,
     {
-        GetOrLoad::new(self.parts, self.ttl, load)
+        GetOrLoad { calling: Calling::new(self.parts, self.ttl), load, kind: PhantomData }
+    }
+
+    /// Does what [`get_or_load`](Self::get_or_load) does, as [of the code](Self::here) that `load` stands in. The same as `.here(&load).get_or_load(load)`, which takes longer to compile.
+    ///
+    /// # Errors
+    ///
+    /// Only those of `load`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up whatever it held, and one of those who wait takes over.
+    ///
+    /// # Panics
+    ///
+    /// The future does, when neither the entry nor its site says for how long the value is kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cache_runtime::{Cache, Site, returns};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// static SIZE: Site = Site::cached("docs", "size").key("size").ttl(Duration::from_secs(60));
+    ///
+    /// async fn size<T>(cache: &Cache) -> usize {
+    ///     cache.entry(&SIZE, returns::<usize>().kind()).get_or_load_here(async { size_of::<T>() }).await
+    /// }
+    ///
+    /// let cache = Cache::memory();
+    /// assert_eq!(size::<u64>(&cache).await, 8);
+    /// assert_eq!(size::<u64>(&cache).await, 8);
+    /// # });
+    /// ```
+    #[inline]
+    pub fn get_or_load_here<F>(self, load: F) -> GetOrLoad<K, T, F>
+    where
+        F: Future<Output = K::Whole>,
+        K::Value: Cacheable,
+        T: TimeToLive<K::Value>,
+    {
+        // There is one of this for every annotated function, so it is to be small.
+        GetOrLoad { calling: Calling::within(self.parts, self.ttl, type_name::<F>()), load, kind: PhantomData }
     }
 
     /// The same with a load that owns all it needs, and so can go on beside its caller: on the runtime that the caller is on, where an old value is returned at once and

@@ -15,7 +15,7 @@ pub(crate) async fn find<T: Kind, F: Send>(
             && return ::cache_runtime::unreached::<Result<Option<User>, DbError>>();
         db.find::<T>(name).await
     };
-    entry.here(&load).get_or_load(load).await
+    entry.get_or_load_here(load).await
 }
 /// The entry of `find` in its cache, by what tells its calls apart.
 pub(crate) fn find_entry<T: Kind>(

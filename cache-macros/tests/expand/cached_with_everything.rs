@@ -40,5 +40,5 @@ where
         let _ = false && return my_facade::cache_runtime::unreached::<Option<Token>>();
         self.load(query, N).await
     };
-    entry.here(&load).get_or_load(load).await
+    entry.get_or_load_here(load).await
 }

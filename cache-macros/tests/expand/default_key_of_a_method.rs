@@ -32,5 +32,5 @@ async fn pages<T: Kind, const N: usize>(
         let _ = false && return ::cache_runtime::unreached::<Vec<Page>>();
         db.pages::<T>(from, to).await
     };
-    entry.here(&load).get_or_load(load).await
+    entry.get_or_load_here(load).await
 }

@@ -13,5 +13,5 @@ async fn refresh() {
     let load = async move {
         work().await;
     };
-    entry.here(&load).get_or_load(load).await
+    entry.get_or_load_here(load).await
 }

@@ -41,6 +41,6 @@ where
             let __ret: Option<u8> = { a.checked_add(b) };
             __ret
         };
-        entry.here(&load).get_or_load(load).await
+        entry.get_or_load_here(load).await
     })
 }

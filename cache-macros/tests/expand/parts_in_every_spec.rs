@@ -33,5 +33,5 @@ async fn found(
         let _ = false && return ::cache_runtime::unreached::<Vec<Item>>();
         self.db.search(filter, token).await
     };
-    entry.here(&load).get_or_load(load).await
+    entry.get_or_load_here(load).await
 }

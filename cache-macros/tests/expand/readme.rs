@@ -19,5 +19,5 @@ async fn user(&self, id: UserId) -> Result<User, DbError> {
         let _ = false && return ::cache_runtime::unreached::<Result<User, DbError>>();
         self.db.user(id).await
     };
-    entry.here(&load).get_or_load(load).await
+    entry.get_or_load_here(load).await
 }

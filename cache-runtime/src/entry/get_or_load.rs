@@ -33,25 +33,18 @@ pin_project! {
     /// Ends with what the function returns, stored or loaded.
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct GetOrLoad<K, T, F> {
-        calling: Calling<T>,
+        pub(super) calling: Calling<T>,
         #[pin]
-        load: F,
-        kind: PhantomData<fn() -> K>,
+        pub(super) load: F,
+        pub(super) kind: PhantomData<fn() -> K>,
     }
 }
 
 /// All of it but the load.
-struct Calling<T> {
+pub(super) struct Calling<T> {
     parts: Parts,
     ttl: T,
     stage: Stage,
-}
-
-impl<K: Outcome, T, F> GetOrLoad<K, T, F> {
-    #[inline]
-    pub(super) fn new(parts: Parts, ttl: T, load: F) -> Self {
-        Self { calling: Calling::new(parts, ttl), load, kind: PhantomData }
-    }
 }
 
 impl<K, T, F> Future for GetOrLoad<K, T, F>
@@ -71,8 +64,16 @@ where
 }
 
 impl<T> Calling<T> {
-    fn new(parts: Parts, ttl: T) -> Self {
+    #[inline]
+    pub(super) fn new(parts: Parts, ttl: T) -> Self {
         Self { parts, ttl, stage: Stage::New }
+    }
+
+    /// Of the instance of generic code that the type called `here` stands in.
+    #[inline]
+    pub(super) fn within(mut parts: Parts, ttl: T, here: &'static str) -> Self {
+        parts.said.options.here = here;
+        Self::new(parts, ttl)
     }
 
     #[inline]

@@ -110,12 +110,26 @@ impl Parts {
         said.options.tags = Some(Span { start, end: said.text.len() });
     }
 
-    /// What a stored entry says, decoded, in this process and of this very call's site and tags: all that a hit usually needs.
+    /// What a stored entry says, in this process and of this very call's site and tags: all that a hit usually needs.
     #[inline]
     pub(super) fn local_hit<K: Outcome>(&self) -> Option<K::Whole>
     where
         K::Value: Cacheable,
     {
+        let kept = self.kept()?;
+        let whole = match kept.value() {
+            Some(value) => match value.downcast_ref::<K::Value>() {
+                Some(value) => K::whole(value.clone()),
+                None => K::failed(value.clone())?,
+            },
+            None => K::empty()?,
+        };
+        watch::hit(self.cache.core(), self.site);
+        Some(whole)
+    }
+
+    /// The entry that answers a call without further ado. It knows no type, so the look-up is not compiled with each of them.
+    fn kept(&self) -> Option<Arc<Kept>> {
         let core = self.cache.core();
         let local = core.local.as_ref()?;
         if !Context::is_bare() || core.journal.is_busy() {
@@ -129,18 +143,8 @@ impl Parts {
         if !kept.is_of(self.site, self.instance()) || !self.has_tag_text(kept.tag_text()) {
             return None;
         }
-        if self.said.options.has_rare() && !self.is_usual_hit(local, &kept) {
-            return None;
-        }
-        let whole = match kept.value() {
-            Some(value) => match value.downcast_ref::<K::Value>() {
-                Some(value) => K::whole(value.clone()),
-                None => K::failed(value.clone())?,
-            },
-            None => K::empty()?,
-        };
-        watch::hit(core, self.site);
-        Some(whole)
+        let usual = !self.said.options.has_rare() || self.is_usual_hit(local, &kept);
+        usual.then_some(kept)
     }
 
     /// Whether nothing comes of a hit but its value. What dies of not being read is kept for longer.

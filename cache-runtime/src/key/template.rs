@@ -34,38 +34,37 @@ impl Template {
         let (mut at, mut placeholders, mut separated) = (0, 0, true);
         let (mut literal, mut doubled_before) = (true, false);
         let (mut places, mut placed) = ([(0, 0); Self::PLACES], 0);
+        // The compiler takes every step of this at every build, so an ordinary byte takes few.
         while at < bytes.len() {
-            literal = literal && !matches!(bytes[at], b'{' | b'}');
-            let doubled = at + 1 < bytes.len() && bytes[at + 1] == bytes[at];
-            match bytes[at] {
-                b'{' | b'}' if doubled => {
-                    at += 1;
-                    separated = true;
-                    doubled_before = true;
-                }
-                b'{' => {
-                    assert!(
-                        separated,
-                        "two placeholders of a key or tag have no separator between them; put a `:` there"
-                    );
-                    let end = end_of_placeholder(bytes, at);
-                    assert!(
-                        is_spec(bytes, at, end),
-                        "after the `:` in a placeholder of a key or tag stands `json`, `hash` or `display`"
-                    );
-                    if placeholders == placed && placed < Self::PLACES && end < u8::MAX as usize && !doubled_before {
-                        places[placed] = (at as u8, end as u8);
-                        placed += 1;
-                    }
-                    at = end;
-                    placeholders += 1;
-                    separated = false;
-                }
-                b'}' => panic!("a `}}` in a key or tag has no `{{`; write `}}}}` for a brace"),
-                0 => panic!("a key or tag cannot hold a NUL"),
-                byte => separated = separated || !(is_unreserved(byte) || byte == b'%'),
+            let byte = bytes[at];
+            if byte == 0 {
+                panic!("a key or tag cannot hold a NUL");
+            } else if byte != b'{' && byte != b'}' {
+                separated = separated || !(is_unreserved(byte) || byte == b'%');
+                at += 1;
+                continue;
             }
-            at += 1;
+            literal = false;
+            if at + 1 < bytes.len() && bytes[at + 1] == byte {
+                separated = true;
+                doubled_before = true;
+                at += 2;
+                continue;
+            }
+            assert!(byte == b'{', "a `}}` in a key or tag has no `{{`; write `}}}}` for a brace");
+            assert!(separated, "two placeholders of a key or tag have no separator between them; put a `:` there");
+            let end = end_of_placeholder(bytes, at);
+            assert!(
+                is_spec(bytes, at, end),
+                "after the `:` in a placeholder of a key or tag stands `json`, `hash` or `display`"
+            );
+            if placeholders == placed && placed < Self::PLACES && end < u8::MAX as usize && !doubled_before {
+                places[placed] = (at as u8, end as u8);
+                placed += 1;
+            }
+            placeholders += 1;
+            separated = false;
+            at = end + 1;
         }
         let simple = placed == placeholders && !doubled_before;
         Self { text, placeholders, literal, places, placed, simple }

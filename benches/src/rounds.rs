@@ -17,6 +17,11 @@ impl<'a> Contender<'a> {
     pub fn new(name: impl Into<String>, run: impl FnMut() -> f64 + 'a) -> Self {
         Self { name: name.into(), run: Box::new(run) }
     }
+
+    /// Who it is.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// What the rounds of one contender came to.

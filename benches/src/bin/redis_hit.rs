@@ -1,6 +1,6 @@
 //! A hit on Redis through an annotated function, beside a bare `GET` and decode on a connection of the same kind.
 //!
-//! `cargo run --release --bin redis_hit` starts a server of its own.
+//! `cargo run --release --bin redis_hit [WORD]` starts a server of its own. With a word, only the floor and those whose name has it.
 //!
 //! Our connection lives on a thread of the cache, so that it serves any runtime. What that hop costs is seen beside a bare connection that lives on another runtime than
 //! its callers, and beside a cache that was given the runtime of its callers, as a program with one runtime that lasts may do.
@@ -27,6 +27,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 fn main() {
+    let word = std::env::args().nth(1).unwrap_or_default();
     let server = Server::start();
     PEER_URL.set(server.url()).expect("the only server");
     let runtimes = Runtimes { callers: runtime(2), elsewhere: runtime(1) };
@@ -34,7 +35,10 @@ fn main() {
         let bench = runtimes.callers.block_on(Bench::new(&server, &runtimes, size));
         for callers in [1, 64] {
             let plural = if callers == 1 { "" } else { "s" };
-            println!("A hit of {title} on Redis, {callers} caller{plural}:\n\n{}", bench.compare(&runtimes, callers));
+            println!(
+                "A hit of {title} on Redis, {callers} caller{plural}:\n\n{}",
+                bench.compare(&runtimes, callers, &word)
+            );
         }
         let total = bench.cache.stats().total;
         assert!(total.store_failures == 0 && total.loads <= 2 * KEYS, "not all were hits: {total:?}");
@@ -85,12 +89,12 @@ impl Bench {
         Self { size, cache, cache_here, here, elsewhere }
     }
 
-    fn compare(&self, runtimes: &Runtimes, callers: u64) -> Table {
+    fn compare(&self, runtimes: &Runtimes, callers: u64, word: &str) -> Table {
         let size = self.size;
         let count = if callers == 1 { 500 } else { 16_000 } / if size > 1000 { 4 } else { 1 };
         let run = |load: Load<'_>| runtimes.callers.block_on(scope(self.cache.clone(), load));
         let run_here = |load: Load<'_>| runtimes.callers.block_on(scope(self.cache_here.clone(), load));
-        let mut contenders = [
+        let mut contenders = vec![
             Contender::new("floor: `GET` and serde_json", || {
                 let connection = self.here.clone();
                 run(Box::pin(rate(callers, count, move |id| get(connection.clone(), id, size))))
@@ -112,6 +116,9 @@ impl Bench {
                 run(Box::pin(rate(callers, count, call)))
             }),
         ];
+        let floor = contenders.remove(0);
+        contenders.retain(|contender| contender.name().contains(word));
+        contenders.insert(0, floor);
         let mut table = Table::new(["", "thousand calls per second", "of the floor"]);
         for outcome in race(&mut contenders, ROUNDS) {
             table.row([outcome.name, format!("{:.1}", outcome.measured), format!("{:.2}", outcome.ratio)]);

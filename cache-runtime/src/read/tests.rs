@@ -38,6 +38,15 @@ static STRICT: Site = Site::invalidates("tests", "strict").keys(&["inner"]);
 
 const LONG: Duration = Duration::from_secs(60);
 
+/// It is allocated and moved for each call that is no hit in process.
+#[test]
+fn the_future_of_a_call_has_no_room_for_what_mostly_does_not_happen() {
+    fn size<'a, F>(_: impl Fn(&'a Arc<Core>, &'a Request, &'a Context, &'a Watch) -> F) -> usize {
+        size_of::<F>()
+    }
+    assert!(size(access) <= 2048, "{} bytes", size(access));
+}
+
 #[tokio::test]
 async fn a_nested_call_joins_no_load_that_is_older_than_its_key_token() {
     let source = Source::new(Pause::BeforeAll);

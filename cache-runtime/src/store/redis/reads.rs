@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quick_cache::DefaultHashBuilder;
 use redis::Cmd;
 use redis::Value;
 use tokio::runtime;
@@ -158,7 +159,8 @@ struct Plan {
 impl Plan {
     fn of<'a>(reads: impl IntoIterator<Item = &'a Read>, keys: &Keys) -> Self {
         let mut plan = Self { command: redis::cmd("MGET"), of_entries: Vec::new(), places: Vec::new() };
-        let (mut entries, mut registers) = (HashMap::new(), HashMap::new());
+        let mut entries = HashMap::with_hasher(DefaultHashBuilder::default());
+        let mut registers = HashMap::with_hasher(DefaultHashBuilder::default());
         for read in reads {
             if let Some(key) = &read.entry {
                 let place = *entries.entry(key).or_insert_with(|| {

@@ -7,7 +7,8 @@
 //! What holds:
 //!
 //! - while it is open, at most one call at a time is under way to the store, but for invalidations: telling the store that something is stale is worth every try;
-//! - while this process owes the store invalidations, no other call is the probe: the store is told what is stale before it is read again.
+//! - while this process owes the store invalidations, no other call is the probe: the store is told what is stale before it is read again. Once it has answered that, what it may go on to refuse
+//!   keeps nobody else from it.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -57,6 +58,8 @@ struct Open {
     /// The pause after the next failure.
     pause: Duration,
     is_probed: bool,
+    /// When an invalidation was first answered since it opened, or since the last that was not.
+    told: Option<Moment>,
 }
 
 /// What a call came to, as far as the health of the store goes.
@@ -140,7 +143,7 @@ impl Breaker {
         if open.is_probed || now < open.until {
             return None;
         }
-        if self.debt.is_owed() {
+        if self.debt.is_owed() && open.told.is_none_or(|told| now < told.after(FIRST_PAUSE)) {
             // Who delivers is the probe, and has as long as a failed one takes to be tried again.
             open.until = now.after(FIRST_PAUSE);
             self.debt.call();
@@ -166,7 +169,7 @@ impl Breaker {
             (Kind::Usual, Health::Late | Health::Gone) => self.trip(kind, health),
             (Kind::Probe | Kind::Urgent, Health::Well) => self.close(kind),
             (Kind::Probe, _) => self.trip(kind, health),
-            (Kind::Urgent, _) => {}
+            (Kind::Urgent, _) => self.still_failing(),
         }
     }
 
@@ -179,6 +182,9 @@ impl Breaker {
             // One of those that were under way when it opened.
             return;
         }
+        if !was_open {
+            open.told = None;
+        }
         let pause = if was_open { open.pause } else { self.limits.pause / 8 };
         open.pause = (pause * 2).min(self.limits.pause);
         let chance = (self.host.random() >> 75) as f64 / (1_u64 << 53) as f64;
@@ -190,13 +196,25 @@ impl Breaker {
         }
     }
 
+    /// An invalidation was not answered either.
+    fn still_failing(&self) {
+        let mut open = lock(&self.open);
+        open.told = None;
+        if self.is_open.load(Ordering::Acquire) && !open.is_probed {
+            open.until = open.until.max(self.clock.now().after(open.pause));
+            open.pause = (open.pause * 2).min(self.limits.pause);
+        }
+    }
+
     fn close(&self, kind: Kind) {
         let mut open = lock(&self.open);
         if kind == Kind::Probe {
             open.is_probed = false;
         }
-        // With more to deliver, this was the first of it and not the last.
-        if !(kind == Kind::Urgent && self.debt.is_owed()) && self.is_open.swap(false, Ordering::AcqRel) {
+        if kind == Kind::Urgent && self.debt.is_owed() {
+            // With more to deliver, this was the first of it and not the last. What the server refuses for good holds nobody up for longer than that takes.
+            open.told.get_or_insert(self.clock.now());
+        } else if self.is_open.swap(false, Ordering::AcqRel) {
             self.failures.store(0, Ordering::Relaxed);
             tracing::info!("the store answers again");
         }

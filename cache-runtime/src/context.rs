@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::Weak;
 use std::task::Context as Poller;
 use std::task::Poll;
 use std::time::Duration;
@@ -149,7 +150,7 @@ pub(crate) struct Frame {
     /// How long the tokens shall live that this load comes to depend on.
     pub(crate) token_life: Duration,
     /// Its places among the loads that run at once, or those of the load around it.
-    pub(crate) places: Arc<Places>,
+    pub(crate) places: Weak<Places>,
     collected: Mutex<Collected>,
 }
 
@@ -167,7 +168,7 @@ impl Frame {
         core: &Arc<Core>,
         key: Name,
         token_life: Duration,
-        places: Option<Arc<Places>>,
+        places: Option<&Arc<Places>>,
     ) -> Arc<Self> {
         let token_life = parent.as_ref().map_or(token_life, |parent| token_life.max(parent.token_life));
         let most = core.settings.max_dependencies;
@@ -177,7 +178,7 @@ impl Frame {
             key,
             most,
             token_life,
-            places: places.unwrap_or_default(),
+            places: places.map(Arc::downgrade).unwrap_or_default(),
             collected: Mutex::default(),
         })
     }

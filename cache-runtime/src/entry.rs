@@ -311,7 +311,9 @@ impl<K: Outcome, T> Entry<K, T> {
         self
     }
 
-    /// How many loads of this function run at once in this process, beside [what the cache allows](crate::Builder::max_loads). Defaults to no bound of its own. The first call in a cache decides.
+    /// How many loads of this function run at once in this process, beside [what the cache allows](crate::Builder::max_loads). Defaults to no bound of its own; none is taken as one. The first call in a cache decides.
+    ///
+    /// A load inside of another takes no place, here either.
     pub fn max_loads(mut self, loads: usize) -> Self {
         self.parts.said.options.rare_mut().max_loads = Some(loads);
         self

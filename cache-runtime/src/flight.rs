@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::Weak;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::Notify;
@@ -88,7 +89,7 @@ struct State<R, L: Clone> {
     stage: Stage<L>,
     failures: u32,
     /// Places among the loads of somebody who waits for this one.
-    lent: Option<Arc<Places>>,
+    lent: Option<Weak<Places>>,
     waiters: VecDeque<Waiter<R, L>>,
 }
 
@@ -216,11 +217,14 @@ impl<R, L: Clone> Flights<R, L> {
     }
 
     /// Lends `places` to the leader of a flight, which may be waiting for some, by a load that waits for it and needs none meanwhile.
-    pub(crate) fn lend(&self, key: &FlightKey, places: Arc<Places>) {
+    pub(crate) fn lend(&self, key: &FlightKey, places: &Arc<Places>) {
         let flight = lock(self.shard(key)).get(key).cloned();
         if let Some(flight) = flight {
-            lock(&flight.0).lent = Some(places);
-            flight.1.notify_one();
+            let mut state = lock(&flight.0);
+            if let Stage::Acquiring = state.stage {
+                state.lent = Some(Arc::downgrade(places));
+                flight.1.notify_one();
+            }
         }
     }
 

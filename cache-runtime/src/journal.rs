@@ -23,6 +23,7 @@ use crate::debt::Debt;
 use crate::epoch;
 use crate::invalidation::forget_epoch;
 use crate::invalidation::tell;
+use crate::store::StoreError;
 use crate::store::Targets;
 use crate::token::Register;
 
@@ -45,6 +46,10 @@ struct Kept {
     /// How many were taken off since the delivering began.
     delivered: usize,
     delivering: bool,
+    /// Where the next attempt begins, so that what is refused holds up nothing behind it.
+    from: Option<Register>,
+    /// How many are to be tried by themselves, because together they were refused.
+    singly: usize,
 }
 
 impl Kept {
@@ -142,17 +147,24 @@ impl Journal {
             tracing::info!(delivered, "all deferred invalidations were delivered");
             return None;
         }
+        let from = kept.from.clone().filter(|from| kept.registers.range(from..).next().is_some());
+        let behind =
+            from.as_ref().map_or_else(|| kept.registers.range::<Register, _>(..), |from| kept.registers.range(from..));
         // Those with grace and those without are told otherwise.
-        let with_grace = kept.registers.values().next().is_some_and(|first| first.grace > now);
-        let mut next = Next { targets: Targets::default(), grace: Duration::ZERO, last: kept.invalidations };
-        let alike = kept.registers.iter().filter(|(_, known)| (known.grace > now) == with_grace);
-        for (register, known) in alike.take(Targets::BATCH) {
+        let with_grace = behind.clone().next().is_some_and(|(_, first)| first.grace > now);
+        let mut next =
+            Next { targets: Targets::default(), grace: Duration::ZERO, last: kept.invalidations, behind: None };
+        let most = if kept.singly > 0 { 1 } else { Targets::BATCH };
+        let mut alike = behind.filter(|(_, known)| (known.grace > now) == with_grace);
+        for (register, known) in alike.by_ref().take(most) {
             next.grace = next.grace.max(known.grace.since(now));
             match register {
                 Register::Key(key) => next.targets.keys.push(key.clone()),
                 Register::Tag(tag) => next.targets.tags.push(tag.clone()),
             }
         }
+        next.behind = alike.next().map(|(register, _)| register.clone());
+        drop(alike);
         Some(next)
     }
 
@@ -173,6 +185,24 @@ impl Journal {
         self.changed.notify_waiters();
     }
 
+    /// The store has answered that it does not do it: what is behind is tried before that is tried again, and what was refused together one by one.
+    fn refused(&self, next: &Next) {
+        let mut kept = lock(&self.kept);
+        if next.targets.len() > 1 {
+            kept.singly = next.targets.len();
+        } else {
+            kept.singly = kept.singly.saturating_sub(1);
+            kept.from = next.behind.clone();
+        }
+    }
+
+    /// The store has done it.
+    fn done(&self, next: &Next) {
+        let mut kept = lock(&self.kept);
+        kept.singly = kept.singly.saturating_sub(1);
+        kept.from = next.behind.clone();
+    }
+
     /// Whether something is left that nobody delivers; who is told so delivers.
     fn goes_on(&self) -> bool {
         let mut kept = lock(&self.kept);
@@ -191,6 +221,8 @@ struct Next {
     /// How long fills of it stay refused from now on.
     grace: Duration,
     last: u64,
+    /// What comes after it.
+    behind: Option<Register>,
 }
 
 /// Keeps `targets` and tries again, beside the caller, until they are delivered or the cache is gone. Their fills stay refused for `grace` from now on.
@@ -247,8 +279,13 @@ fn start(core: &Arc<Core>) {
                         forget_epoch(&core);
                     }
                     core.journal.strike(&next.targets, next.last);
+                    core.journal.done(&next);
                     core.metrics.pending(core.journal.len());
                     pause = Duration::ZERO;
+                }
+                Err(StoreError::Refused(_)) => {
+                    core.journal.refused(&next);
+                    pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
                 }
                 Err(_) => pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
             }

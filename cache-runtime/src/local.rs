@@ -194,10 +194,11 @@ impl Local {
         kept.expires().since(self.clock.now()) <= policy::early_window(kept.header().ttl)
     }
 
-    /// Keeps an entry that was just served for `idle` from now on, and not past its time.
+    /// Keeps an entry that was just served for as long as it may be of use, which is less if it dies of not being read.
     #[inline]
-    pub(crate) fn was_used(&self, kept: &Kept, idle: Duration) {
-        kept.keep_until(self.clock.now().after(idle).min(kept.expires()));
+    pub(crate) fn was_used(&self, kept: &Kept, stale: &policy::Stale) {
+        let now = self.clock.now();
+        kept.keep_until(now.after(stale.life(kept.expires().since(now))));
     }
 
     /// How many entries there are, of use or not.

@@ -148,6 +148,12 @@ pub(crate) async fn access(core: &Arc<Core>, request: &Request, context: &Contex
         Access::Have(loaded, _) if caller.is_deferred(loaded.dependencies.as_deref()) => {
             caller.bypass(Away::InTransaction.bypass())
         }
+        // A refresh of what this very transaction has changed.
+        Access::Load(load)
+            if load.fallback.as_ref().is_some_and(|old| caller.is_deferred(old.loaded.dependencies.as_deref())) =>
+        {
+            caller.bypass(Away::InTransaction.bypass())
+        }
         access => access,
     };
     let access = match access {

@@ -169,7 +169,7 @@ impl<T> Calling<T> {
         K::Value: Cacheable,
     {
         let core = self.parts.cache.core();
-        let loading = self.stage.loading()?;
+        let loading = self.stage.loading().filter(|loading| !loading.is_known_to_be_old())?;
         let old = whole::<K>(loading.fallback()?)?;
         loading.fall_back(core, why);
         loading.detach();

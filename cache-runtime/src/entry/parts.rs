@@ -31,7 +31,6 @@ use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
 use crate::outcome::Split;
 use crate::policy;
-use crate::policy::Stale;
 use crate::policy::TimeToLive;
 use crate::read;
 use crate::read::Landing;
@@ -150,12 +149,12 @@ impl Parts {
     /// Whether nothing comes of a hit but its value. What dies of not being read is kept for longer.
     #[cold]
     fn is_usual_hit(&self, local: &Local, kept: &Kept) -> bool {
-        let Stale { early, idle, .. } = self.said.options.rare().stale;
-        if early.is_some() && local.is_ending(kept) {
+        let stale = &self.said.options.rare().stale;
+        if stale.early.is_some() && local.is_ending(kept) {
             return false;
         }
-        if let Some(idle) = idle {
-            local.was_used(kept, idle);
+        if stale.idle.is_some() {
+            local.was_used(kept, stale);
         }
         true
     }

@@ -30,7 +30,8 @@ impl<R, L: Clone> Leader<R, L> {
     pub(crate) async fn lent(&self) -> Arc<Places> {
         loop {
             self.flight.1.notified().await;
-            if let Some(places) = lock(&self.flight.0).lent.take() {
+            let lent = lock(&self.flight.0).lent.take();
+            if let Some(places) = lent.and_then(|lent| lent.upgrade()) {
                 return places;
             }
         }
@@ -45,6 +46,7 @@ impl<R, L: Clone> Leader<R, L> {
             waiter.standing = Standing::Fresh;
         }
         state.stage = Stage::Loading { since, evidence };
+        state.lent = None;
     }
 
     /// Gives those who may have it what the load brought, and keeps it for those who come while `self` lives on to store it. Of a load that

@@ -74,10 +74,11 @@ pub(crate) async fn refresh<F: Future>(
     landed: impl FnOnce(&F::Output) -> Landing,
 ) -> F::Output {
     let watch = Watch::call(core, request.site, context);
+    // Before the lease, for which others may wait who have a place.
+    let places = take_place(core, request, context, &watch).await;
     let taken = take_over(core, request, context, &watch).instrument(watch.span.clone()).await;
     let bypass = taken.as_ref().err().copied();
     let (right, captured) = taken.map_or((None, None), |(right, captured)| (Some(right), captured));
-    let places = take_place(core, request, context, &watch).await;
     let running = Load { captured, places, ..Load::begin(core, bypass) };
     let inner = running.context(core, request, context, &watch);
     let output = inner.clone().carry(load).instrument(watch.load_span()).await;
@@ -88,8 +89,8 @@ pub(crate) async fn refresh<F: Future>(
 
 /// A place among the loads that run at once. Who finds none in time loads all the same, as whoever asks for a refresh wants it.
 async fn take_place(core: &Core, request: &Request, context: &Context, watch: &Watch) -> Option<Arc<Places>> {
-    if let Some(frame) = &context.frame {
-        return Some(frame.places.clone());
+    if let Some(places) = context.frame.as_ref().and_then(|frame| frame.places.upgrade()) {
+        return Some(places);
     }
     let entered = core.bulkheads.enter(&*core.host, request.site, request.max_loads).await;
     entered.inspect_err(|_| watch.count(Happened::Overloaded)).map(Arc::new).ok()

@@ -63,7 +63,7 @@ impl Load {
         if !self.recursive {
             let parent = outer.frame.clone().filter(|_| !core.breaks(Rule::InnerDependencies));
             context.frame =
-                Some(Frame::new(parent, core, request.key.clone(), request.token_life, self.places.clone()));
+                Some(Frame::new(parent, core, request.key.clone(), request.token_life, self.places.as_ref()));
         }
         context
     }

@@ -22,7 +22,6 @@ use crate::flight::Evidence;
 use crate::flight::Slot;
 use crate::host::within;
 use crate::metrics::Happened;
-use crate::policy;
 use crate::read::Access;
 use crate::read::Caller;
 use crate::read::Load;
@@ -47,6 +46,8 @@ pub(crate) struct Fallback {
     pub(crate) loaded: Loaded,
     /// Whether it is a hit that was to be refreshed before its time.
     is_fresh: bool,
+    /// Whether it is known to be out of date, so that only an error is worse.
+    pub(crate) invalidated: bool,
 }
 
 impl Fallback {
@@ -71,7 +72,7 @@ impl Caller<'_> {
 
     /// Refreshes an entry, if it is for this caller to do, or is given it as it is.
     pub(super) async fn revalidate(&self, missed: &Missed, loaded: Loaded) -> Access {
-        let fallback = Fallback { loaded, is_fresh: missed.why == Miss::Early };
+        let fallback = Fallback { loaded, is_fresh: missed.why == Miss::Early, invalidated: false };
         match self.elected(missed).await {
             Some(mut load) => {
                 self.missed(missed.why);
@@ -89,7 +90,8 @@ impl Caller<'_> {
 
     /// The load, if nobody else is at it, here or elsewhere, and there is a place for it.
     async fn elected(&self, missed: &Missed) -> Option<Box<Load>> {
-        let places = self.try_place()?;
+        // Of its own, also inside of another load: that may go on meanwhile.
+        let places = self.free_place()?;
         let Entered::Lead(mut leader) = self.core.flights.enter(&self.flight_key(), self.came) else { return None };
         let scouted = self.scout(missed, Steal::Nobodys).await;
         let Step::Load(Ok(right)) = scouted.step else { return None };
@@ -118,18 +120,21 @@ impl Caller<'_> {
     /// What to return if loading comes to nothing.
     pub(super) fn fallback(&self) -> Option<Fallback> {
         let past = lock(&self.past).clone();
-        past.map(|past| Fallback { loaded: past.loaded, is_fresh: false })
+        past.map(|past| Fallback { loaded: past.loaded, is_fresh: false, invalidated: past.invalidated })
     }
 
     /// The same as an answer.
     pub(super) fn fall_back(&self, why: Stale) -> Option<Access> {
-        self.fallback().map(|fallback| fallback.served(why))
+        let is_an_error = why == Stale::Failed || (why == Stale::Overloaded && self.request.rejects);
+        let fallback = self.fallback().filter(|fallback| is_an_error || !fallback.invalidated);
+        fallback.map(|fallback| fallback.served(why))
     }
 
     /// When the caller has waited long enough to rather have an old value, if there is one.
     pub(super) fn soft_deadline(&self) -> Option<Moment> {
         let soft = self.request.stale.soft_timeout?;
-        lock(&self.past).is_some().then(|| self.began.after(soft))
+        let is_worth_it = lock(&self.past).as_ref().is_some_and(|past| !past.invalidated);
+        is_worth_it.then(|| self.began.after(soft))
     }
 
     pub(super) fn is_slow(&self) -> bool {
@@ -143,20 +148,33 @@ impl Caller<'_> {
         }
         let entering = self.core.bulkheads.enter(&*self.core.host, self.request.site, self.request.max_loads);
         // Whoever has waited for others' loads has so much less time to wait for a place.
-        match within(&*self.core.host, self.patience(), entering).await.unwrap_or(Err(Overloaded)) {
+        let soft = self.soft_deadline().map(|deadline| deadline.since(self.core.clock.now()));
+        let patience = soft.map_or(self.patience(), |soft| soft.min(self.patience()));
+        let entered = within(&*self.core.host, patience, entering).await;
+        let is_slow = soft.is_some_and(|soft| soft <= patience);
+        if let (None, true, Some(old)) = (&entered, is_slow, self.fall_back(Stale::Slow)) {
+            return Err(old);
+        }
+        match entered.unwrap_or(Err(Overloaded)) {
             Ok(places) => Ok(Arc::new(places)),
             Err(Overloaded) => self.overloaded().map_or_else(|| Ok(Arc::default()), Err),
         }
     }
 
     pub(super) fn try_place(&self) -> Option<Arc<Places>> {
-        let free = || self.core.bulkheads.try_enter(self.request.site, self.request.max_loads).map(Arc::new);
-        self.own_places().or_else(free)
+        self.own_places().or_else(|| self.free_place())
+    }
+
+    fn free_place(&self) -> Option<Arc<Places>> {
+        if self.core.breaks(Rule::Places) {
+            return Some(Arc::default());
+        }
+        self.core.bulkheads.try_enter(self.request.site, self.request.max_loads).map(Arc::new)
     }
 
     /// Those of the load around the call, which rests while this one runs.
     fn own_places(&self) -> Option<Arc<Places>> {
-        let around = self.context.frame.as_ref().map(|frame| frame.places.clone());
+        let around = self.context.frame.as_ref().and_then(|frame| frame.places.upgrade());
         around.or_else(|| self.core.breaks(Rule::Places).then(Arc::default))
     }
 
@@ -175,7 +193,7 @@ impl Caller<'_> {
             return;
         }
         self.core.touched.insert(key.clone(), now);
-        let life = policy::Stale { idle: Some(idle), ..self.request.stale }.life(remaining);
+        let life = self.request.stale.life(remaining);
         let (store, key) = (self.core.store.clone(), key.clone());
         self.core.finish(Box::pin(async move {
             // Otherwise it dies a little early.

@@ -1,6 +1,7 @@
 //! The cache that applications hold: built, installed, asked.
 
 mod builder;
+mod trial;
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Installed,
     #[error("the mutation was not run, because the cache could not be told of it: {0}")]
     Unreachable(String),
+    #[error("{0} cannot be used: {1}")]
+    Unusable(String, String),
     #[cfg(feature = "redis")]
     #[error("the system has no thread for the cache")]
     Thread,

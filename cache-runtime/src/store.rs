@@ -272,6 +272,17 @@ pub(crate) enum StoreError {
     Refused(String),
 }
 
+impl StoreError {
+    /// The same without saying that it is of the store.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Away(reason) | Self::Gone(reason) | Self::Unfit(reason) | Self::Refused(reason) => reason.clone(),
+            Self::Late => "it does not answer in time".to_owned(),
+            Self::Shed => "it does not answer".to_owned(),
+        }
+    }
+}
+
 impl Targets {
     /// The most that one operation is given.
     pub(crate) const BATCH: usize = 256;

@@ -11,6 +11,7 @@ use crate::breaker;
 #[cfg(any(feature = "redis", feature = "test-util"))]
 use crate::breaker::Breaker;
 use crate::cache::Cache;
+use crate::cache::trial;
 use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::core::Core;
@@ -297,11 +298,53 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Those of [`build`](Self::build). A server that is not there is none.
+    /// Those of [`build`](Self::build). A server that is not there is none, nor is one that does not let this process in: that is an event at level `ERROR`. See
+    /// [`connect_strictly`](Self::connect_strictly).
     pub async fn connect(self) -> Result<Cache, Error> {
         let cache = self.build()?;
         cache.core().store.ready().await;
         Ok(cache)
+    }
+
+    /// Builds the cache, and fails if its store cannot be used as it is now: for programs that would rather not start than start with a cache that is set up wrongly.
+    ///
+    /// Every operation there is is tried once, under a name of its own, so that a user who may not do what is needed is found out too. What happens to the store afterwards is no error any more, as ever.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`build`](Self::build); and one sentence, without any credentials, when the server cannot be reached, when the password is wrong, when what answers there is no Redis, or when it does not
+    /// do what it is asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was tried last is gone by itself after a second.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::Cache;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::builder().url("memory:").connect_strictly().await?;
+    /// # drop(cache);
+    /// # Ok::<(), cache_runtime::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn connect_strictly(self) -> Result<Cache, Error> {
+        let store = self.address();
+        let cache = self.connect().await?;
+        let tried = trial::stand(cache.core()).await;
+        tried.map_err(|error| Kind::Unusable(store, error.reason()))?;
+        Ok(cache)
+    }
+
+    /// Where the store is, as it may be shown.
+    fn address(&self) -> String {
+        #[cfg(feature = "redis")]
+        if let Ok(store) = redis::settings(&self.url) {
+            return format!("the Redis at {}", store.address());
+        }
+        "the store".to_owned()
     }
 
     pub(super) fn build_in_memory(mut self) -> Core {

@@ -22,7 +22,8 @@ impl Complaints {
         if !self.is_new(kind) {
             return;
         }
-        if OF_OPERATORS.contains(&kind) || is_no_redis(error) || is_stranger(error) {
+        let is_forbidden = reason.starts_with("The user executing the script");
+        if OF_OPERATORS.contains(&kind) || is_forbidden || is_no_redis(error) || is_stranger(error) {
             tracing::error!(%address, %reason, "Redis cannot be used as it is set up; calls load meanwhile");
         } else {
             tracing::warn!(%address, %reason, "Redis does not do what it is asked; calls load meanwhile");
@@ -41,8 +42,14 @@ impl Complaints {
     }
 }
 
-/// The error as the server put it.
+/// The error as the server put it, without saying where in a script it met it.
 pub(super) fn in_words(error: &RedisError) -> String {
+    let whole = as_said(error);
+    let said = whole.split(" script: ").next().unwrap_or(&whole);
+    said.trim_end_matches('.').to_owned()
+}
+
+fn as_said(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         _ if is_no_redis(error) => "what answers there is no Redis".into(),
         _ if is_stranger(error) => "the user name or the password is wrong".into(),

@@ -70,6 +70,11 @@ impl Settings {
         self
     }
 
+    /// Without credentials.
+    pub(crate) fn address(&self) -> String {
+        self.info.addr().to_string()
+    }
+
     pub(crate) fn namespace_text(&self) -> &str {
         &self.namespace
     }

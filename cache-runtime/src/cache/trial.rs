@@ -1,0 +1,69 @@
+//! Whether a store does what the protocol needs, found out by doing all of it once.
+//!
+//! Under a key and a tag that nobody else has, which are gone afterwards.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::core::Core;
+use crate::key::Name;
+use crate::store::Begin;
+use crate::store::Blob;
+use crate::store::Fill;
+use crate::store::Keeps;
+use crate::store::LeaseRequest;
+use crate::store::LeaseState;
+use crate::store::Mark;
+use crate::store::Read;
+use crate::store::Steal;
+use crate::store::StoreError;
+use crate::store::Targets;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+use crate::token::Register;
+
+/// Reads, stores and invalidates once. A store that only did not answer in time is asked again, for as long as connecting may take.
+pub(super) async fn stand(core: &Core) -> Result<(), StoreError> {
+    if core.store.keeps() == Keeps::Values {
+        return Ok(());
+    }
+    let last = core.clock.now().after(core.settings.connect_timeout);
+    loop {
+        match all_of_it(core).await {
+            Err(StoreError::Late | StoreError::Shed) if core.clock.now() < last => {
+                core.host.sleep(PAUSE).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn all_of_it(core: &Core) -> Result<(), StoreError> {
+    let name = Name::new(format!("connecting:{:032x}", core.host.random()).as_bytes());
+    let registers = vec![Register::Tag(name.clone()), Register::Key(name.clone())];
+    let targets = Targets { keys: vec![name.clone()], tags: vec![name.clone()] };
+    let lease = LeaseRequest {
+        key: name.clone(),
+        id: LeaseId::asked(core.host.random()),
+        generation: None,
+        life: LIFE,
+        seen: None,
+        steal: Steal::Nobodys,
+    };
+    let store = &core.store;
+    store.read(vec![Read { entry: Some(name.clone()), registers: registers.clone() }]).await?;
+    let begun = store.begin(Begin { lease: Some(lease), registers: registers.clone(), token_life: LIFE }).await?;
+    if let Some(LeaseState::Won(lease)) = begun.lease {
+        let blob = Blob::Bytes(Bytes::new());
+        let (fresh, life, token_life) = (LIFE, LIFE, LIFE);
+        store.fill(Fill { key: name, lease, blob, fresh, life, touch: registers, token_life }).await?;
+    }
+    let id = MarkId(core.host.random());
+    store.mark(targets.clone(), Mark { id, life: LIFE, strict: false, renew: false, late: false }).await?;
+    store.revoke(targets, Some(id)).await
+}
+
+/// How long what is left lives, if this ends half-way.
+const LIFE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(20);

@@ -88,8 +88,8 @@ pub(crate) struct Flight<R, L: Clone>(Mutex<State<R, L>>, Notify);
 struct State<R, L: Clone> {
     stage: Stage<L>,
     failures: u32,
-    /// Places among the loads of somebody who waits for this one.
-    lent: Option<Weak<Places>>,
+    /// Places of loads that wait for this one, for as long as those go on. Whoever leads may have any of them, one leader after the other.
+    lent: Vec<Weak<Places>>,
     waiters: VecDeque<Waiter<R, L>>,
 }
 
@@ -221,10 +221,10 @@ impl<R, L: Clone> Flights<R, L> {
         let flight = lock(self.shard(key)).get(key).cloned();
         if let Some(flight) = flight {
             let mut state = lock(&flight.0);
-            if let Stage::Acquiring = state.stage {
-                state.lent = Some(Arc::downgrade(places));
-                flight.1.notify_one();
-            }
+            state.lent.retain(|lent| lent.strong_count() > 0);
+            state.lent.push(Arc::downgrade(places));
+            drop(state);
+            flight.1.notify_one();
         }
     }
 
@@ -250,7 +250,10 @@ impl<R, L: Clone> Flights<R, L> {
 impl<R, L: Clone> Flight<R, L> {
     fn new() -> Arc<Self> {
         let stage = Stage::Acquiring;
-        Arc::new(Self(Mutex::new(State { stage, failures: 0, lent: None, waiters: VecDeque::new() }), Notify::new()))
+        Arc::new(Self(
+            Mutex::new(State { stage, failures: 0, lent: Vec::new(), waiters: VecDeque::new() }),
+            Notify::new(),
+        ))
     }
 
     /// Joins by what the caller saw in the store after it came; `None` if this load does not hold the same.

@@ -4,6 +4,8 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cache_runtime::Builder;
@@ -246,4 +248,59 @@ async fn a_place_is_given_back_by_whoever_is_dropped() {
     }
     row.gate.add_permits(1);
     scope(cache, read(&row, 1000)).await;
+}
+
+/// A source that fails once.
+#[derive(Default)]
+struct Flaky {
+    asked: AtomicUsize,
+    /// How many loads of the outer function have begun.
+    begun: AtomicUsize,
+}
+
+#[cached(ttl = "1h", key = "flaky:{id}", skip(flaky, go))]
+async fn flaky(flaky: &Flaky, go: &Semaphore, id: u64) -> Result<u64, String> {
+    let _ = (id, go);
+    match flaky.asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Err("the first time".to_owned()),
+        _ => Ok(1),
+    }
+}
+
+#[cached(ttl = "1h", key = "around:{id}", skip(source, go))]
+async fn around(source: &Flaky, go: &Semaphore, id: u64) -> Result<u64, String> {
+    source.begun.fetch_add(1, Ordering::SeqCst);
+    go.acquire().await.unwrap().forget();
+    flaky(source, go, id).await
+}
+
+#[tokio::test]
+async fn who_leads_after_a_failure_is_lent_the_place_that_waits_for_it() {
+    // Longer than anybody here is patient.
+    let long = Duration::from_secs(600);
+    let cache = Cache::builder().max_loads(1).max_wait(long).load_queue(100, long).build().unwrap();
+    let (source, go) = (Arc::new(Flaky::default()), Arc::new(Semaphore::new(0)));
+    let spawn = |is_outer: bool| {
+        let (source, go) = (source.clone(), go.clone());
+        tokio::spawn(scope(cache.clone(), async move {
+            if is_outer { around(&source, &go, 1).await } else { flaky(&source, &go, 1).await }
+        }))
+    };
+    let outer = spawn(true);
+    until("it has the only place", async || source.begun.load(Ordering::SeqCst) == 1).await;
+    let callers = [spawn(false), spawn(false), spawn(false)];
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    // From here on it waits for one who waits for its place.
+    go.add_permits(1);
+    assert_eq!(soon("it is served", outer).await.unwrap(), Ok(1));
+    let failed = {
+        let mut failed = 0;
+        for caller in callers {
+            failed += usize::from(soon("they are served", caller).await.unwrap().is_err());
+        }
+        failed
+    };
+    assert_eq!((failed, source.asked.load(Ordering::SeqCst)), (1, 2));
 }

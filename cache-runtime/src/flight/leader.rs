@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::Weak;
 
 use crate::bulkhead::Places;
 use crate::flight::Evidence;
@@ -26,14 +27,14 @@ pub(crate) struct Leader<R, L: Clone> {
 }
 
 impl<R, L: Clone> Leader<R, L> {
-    /// Ends with the places that somebody has [lent](Flights::lend).
+    /// Ends with the places that somebody [lends](Flights::lend), be it that the leader before this one had them already.
     pub(crate) async fn lent(&self) -> Arc<Places> {
         loop {
-            self.flight.1.notified().await;
-            let lent = lock(&self.flight.0).lent.take();
-            if let Some(places) = lent.and_then(|lent| lent.upgrade()) {
+            let lent = lock(&self.flight.0).lent.iter().find_map(Weak::upgrade);
+            if let Some(places) = lent {
                 return places;
             }
+            self.flight.1.notified().await;
         }
     }
 
@@ -46,7 +47,6 @@ impl<R, L: Clone> Leader<R, L> {
             waiter.standing = Standing::Fresh;
         }
         state.stage = Stage::Loading { since, evidence };
-        state.lent = None;
     }
 
     /// Gives those who may have it what the load brought, and keeps it for those who come while `self` lives on to store it. Of a load that

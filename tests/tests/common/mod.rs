@@ -43,9 +43,9 @@ impl Row {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let loading = self.loading.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_loading.fetch_max(loading, Ordering::SeqCst);
+        let _loading = Loading(&self.loading);
         let version = self.version.load(Ordering::SeqCst);
         self.gate.acquire().await.unwrap().forget();
-        self.loading.fetch_sub(1, Ordering::SeqCst);
         version
     }
 
@@ -65,6 +65,15 @@ impl Row {
     /// Waits until so many loads have begun.
     pub(crate) async fn has_loads(&self, loads: usize) {
         until("so many loads have begun", async || self.loads() >= loads).await;
+    }
+}
+
+/// One of those who load, be it that it is dropped.
+struct Loading<'a>(&'a AtomicUsize);
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

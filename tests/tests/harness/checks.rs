@@ -7,9 +7,12 @@
 //! - *killed*, *dropped*: a mutation that was cut off is in force when its marks have expired. Only where the store loses nothing, and not for one that places no marks.
 //! - *I2*: no read is older than a commit, or than another read, that ended before it began. Only where all mutations are linearizable and the store loses nothing.
 //! - *I4*: a value is of the row that was asked for, and of a commit that had begun.
+//! - *I5*: no read takes longer than its bound; and in no process do more loads run than its *bulkhead* has places, but for those that have waited for one as long as they may.
 //! - *I6*: two loads of one key overlap only if a mutation of the row was under way since the first one began. Only where the store loses nothing.
 //! - *I7*: no call is stranded.
 //! - *I8*: no value is older than its time to live.
+//! - *I9*: an error is of a read of the database that failed meanwhile.
+//! - *I10*: when nothing goes wrong any more, every process delivers what it owes; and when all have, every mutation that returned is in force, but for those that a killed process still owed.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -32,6 +35,10 @@ pub(crate) struct Rules {
     pub(crate) linearizable: bool,
     /// How long marks live.
     pub(crate) guard: Duration,
+    /// The most that a read takes, for each cached function that lies between it and the database.
+    pub(crate) bound: Duration,
+    /// The most loads that a process may have under way.
+    pub(crate) max_loads: u64,
 }
 
 /// A promise that was broken.
@@ -53,6 +60,10 @@ pub(crate) fn judge(events: &[Event], rules: Rules) -> Vec<Violation> {
     let mut violations = stale_reads(events, rules);
     violations.extend(inventions(events));
     violations.extend(stranded(events));
+    violations.extend(long_waits(events, rules));
+    violations.extend(crowds(events, rules));
+    violations.extend(stored_errors(events));
+    violations.extend(slow_to_converge(events));
     if rules.kind {
         violations.extend(needless_loads(events, rules));
     }
@@ -72,6 +83,7 @@ struct Floor {
 fn stale_reads(events: &[Event], rules: Rules) -> Vec<Violation> {
     let mut floors = returned(events);
     floors.extend(expired(events));
+    floors.extend(at_rest(events));
     if rules.kind {
         floors.extend(cut_off(events, rules.guard));
     }
@@ -220,6 +232,86 @@ fn stranded(events: &[Event]) -> Vec<Violation> {
     let stranded = events.iter().filter(|event| matches!(event.what, What::Stranded { .. }));
     stranded.map(|event| Violation { promise: "I7", at: event.till, row: None, what: format!("{event:?}") }).collect()
 }
+
+/// Reads that took longer than they may, the time not counted in which their process was stopped.
+fn long_waits(events: &[Event], rules: Rules) -> Vec<Violation> {
+    let stops: Vec<&Event> = events.iter().filter(|event| event.process != 0 && is_fault(event)).collect();
+    let mut violations = Vec::new();
+    for (read, depth, _) in events.iter().filter_map(as_read) {
+        let during = |stop: &&&Event| stop.process == read.process && stop.from < read.till && stop.till > read.from;
+        let bound = rules.bound * depth as u32;
+        if read.length() > bound + stops.iter().filter(during).map(|stop| stop.length()).sum::<Duration>() {
+            let what = format!("{:?} is longer than {bound:?}: {read:?}", read.length());
+            violations.push(Violation { promise: "I5", at: read.from, row: None, what });
+        }
+    }
+    violations
+}
+
+fn is_fault(event: &Event) -> bool {
+    matches!(event.what, What::Fault(_))
+}
+
+/// Processes that loaded more at one time than there were places.
+fn crowds(events: &[Event], rules: Rules) -> Vec<Violation> {
+    // Who has waited for a place as long as it may loads all the same.
+    let crowd = |event: &&Event| match event.what {
+        What::Tally { most_loads, overloaded, .. } => most_loads > rules.max_loads + overloaded,
+        _ => false,
+    };
+    let crowds = events.iter().filter(crowd);
+    let what = |event: &Event| format!("more than {} loads at one time: {event:?}", rules.max_loads);
+    crowds.map(|event| Violation { promise: "bulkhead", at: event.till, row: None, what: what(event) }).collect()
+}
+
+fn stored_errors(events: &[Event]) -> Vec<Violation> {
+    let mut failures = HashMap::<Row, Vec<Time>>::new();
+    for event in events {
+        if let What::Failed { row } = event.what {
+            failures.entry(row).or_default().push(event.till);
+        }
+    }
+    let mut violations = Vec::new();
+    for event in events {
+        let What::Erred { row } = event.what else { continue };
+        let meanwhile = |at: &Time| *at >= event.from && *at <= event.till;
+        if !failures.get(&row).is_some_and(|failures| failures.iter().any(meanwhile)) {
+            let what = format!("an error, and no read of the database failed: {event:?}");
+            violations.push(Violation { promise: "I9", at: event.from, row: Some(row), what });
+        }
+    }
+    violations
+}
+
+/// Processes that still owe something long after everything was well.
+fn slow_to_converge(events: &[Event]) -> Vec<Violation> {
+    let Some(healed) = healed(events) else { return Vec::new() };
+    let late = |event: &&Event| event.what == What::Rested && event.till > healed.after(CONVERGENCE);
+    let what = |event: &Event| format!("{:?} after all was well: {event:?}", event.till.since(healed));
+    let late = events.iter().filter(late);
+    late.map(|event| Violation { promise: "I10", at: event.till, row: None, what: what(event) }).collect()
+}
+
+/// When everything was well again.
+pub(crate) fn healed(events: &[Event]) -> Option<Time> {
+    events.iter().find(|event| event.what == What::Healed).map(|event| event.till)
+}
+
+/// Of mutators that had returned, when nobody owes anything any more.
+fn at_rest(events: &[Event]) -> Vec<Floor> {
+    let rested = events.iter().filter(|event| event.what == What::Rested).map(|event| event.till).max();
+    let (Some(at), true) = (rested, healed(events).is_some()) else { return Vec::new() };
+    let killed = killed(events);
+    let floors = events.iter().filter_map(|event| match event.what {
+        What::Returned { pending: true, .. } if killed.contains_key(&event.process) => None,
+        What::Returned { row, number, .. } => Some(Floor { at, process: None, row, number, promise: "I10" }),
+        _ => None,
+    });
+    floors.collect()
+}
+
+/// The longest pauses of a breaker and of a journal, an attempt to connect, and what a busy machine adds to them.
+const CONVERGENCE: Duration = Duration::from_secs(8);
 
 fn needless_loads(events: &[Event], rules: Rules) -> Vec<Violation> {
     let unsettled = unsettled(events, rules);

@@ -56,3 +56,15 @@ fn a_lease_taken_from_others_breaks_i6() {
     is_found(Scenario { in_process: true, ..broken(Mutant::LeaseOfOthersTaken) }, "I6");
     is_found(broken(Mutant::LeaseOfOthersTaken), "I6");
 }
+
+#[test]
+fn an_old_value_of_what_was_invalidated_breaks_i1n() {
+    is_found(Scenario { in_process: true, ..broken(Mutant::InvalidatedServedPastItsTime) }, "I1n");
+    is_found(broken(Mutant::InvalidatedServedPastItsTime), "I1n");
+}
+
+#[test]
+fn loads_without_a_place_break_the_bulkhead() {
+    is_found(Scenario { in_process: true, ..broken(Mutant::LoadsWithoutAPlace) }, "bulkhead");
+    is_found(Scenario { cruel: true, ..broken(Mutant::LoadsWithoutAPlace) }, "bulkhead");
+}

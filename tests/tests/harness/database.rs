@@ -123,6 +123,9 @@ impl Database {
         self.pause(12).await;
         // Rows that are held against the bound on loads never fail: a second failure lets everybody load.
         let fails = row < CALM && self.below(50) == 0;
+        if fails {
+            self.record(Event::since(Time::now(), 0, What::Failed { row }));
+        }
         (!fails).then_some(number)
     }
 

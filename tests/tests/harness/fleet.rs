@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) lease: Duration,
     pub(crate) guard: Duration,
     pub(crate) op_timeout: Duration,
+    /// How many loads may run at once.
+    pub(crate) max_loads: usize,
     pub(crate) writes: Writes,
     /// The name of the rule to break.
     pub(crate) broken: Option<String>,
@@ -47,6 +49,11 @@ pub(crate) enum Writes {
 }
 
 impl Plan {
+    /// Who waits for a worker that is killed outwaits its lease, and has no reason to load beside the next.
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.lease + Duration::from_millis(700)
+    }
+
     /// The rule that the worker breaks.
     pub(crate) fn mutant(&self) -> Option<Mutant> {
         let name = self.broken.as_deref()?;
@@ -55,17 +62,21 @@ impl Plan {
     }
 }
 
-const MUTANTS: [Mutant; 5] = [
+const MUTANTS: [Mutant; 7] = [
     Mutant::TokensCapturedAfterTheLoad,
     Mutant::FlightJoinedByKeyAlone,
     Mutant::InnerDependenciesIgnored,
     Mutant::EntryOfAnotherTypeServed,
     Mutant::LeaseOfOthersTaken,
+    Mutant::InvalidatedServedPastItsTime,
+    Mutant::LoadsWithoutAPlace,
 ];
 
 /// The workers of a run. Those that are left are killed when this is dropped.
 pub(crate) struct Fleet {
     plan: Plan,
+    /// Where the store is for the worker at each place.
+    urls: Vec<String>,
     workers: Vec<Worker>,
     started: u32,
 }
@@ -76,18 +87,19 @@ struct Worker {
 }
 
 impl Fleet {
-    pub(crate) fn start(plan: Plan, workers: u32) -> Self {
-        let mut fleet = Self { plan, workers: Vec::new(), started: 0 };
-        for _ in 0..workers {
-            let worker = fleet.worker();
+    /// Starts a worker for each of `urls`.
+    pub(crate) fn start(plan: Plan, urls: Vec<String>) -> Self {
+        let mut fleet = Self { plan, urls, workers: Vec::new(), started: 0 };
+        for place in 0..fleet.urls.len() {
+            let worker = fleet.worker(place);
             fleet.workers.push(worker);
         }
         fleet
     }
 
-    fn worker(&mut self) -> Worker {
+    fn worker(&mut self, place: usize) -> Worker {
         self.started += 1;
-        let plan = Plan { process: self.started, ..self.plan.clone() };
+        let plan = Plan { process: self.started, url: self.urls[place].clone(), ..self.plan.clone() };
         let mut process = Command::new(env::current_exe().expect("this program"));
         process.args(["worker", "--exact", "--nocapture", "--ignored"]);
         process.env(PLAN, serde_json::to_string(&plan).expect("a plan"));
@@ -98,7 +110,7 @@ impl Fleet {
     /// Kills the worker at this place, and starts another in its stead.
     pub(crate) fn replace(&mut self, place: u64) -> Event {
         let place = place as usize % self.workers.len();
-        let next = self.worker();
+        let next = self.worker(place);
         let mut worker = std::mem::replace(&mut self.workers[place], next);
         let from = Time::now();
         worker.child.kill().expect("a worker to kill");

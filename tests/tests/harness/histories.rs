@@ -13,7 +13,8 @@ use crate::history::What;
 use crate::history::around;
 
 const GUARD: Duration = Duration::from_millis(100);
-const KIND: Rules = Rules { kind: true, linearizable: false, guard: GUARD };
+const KIND: Rules = Rules { kind: true, linearizable: false, guard: GUARD, bound: BOUND, max_loads: 3 };
+const BOUND: Duration = Duration::from_millis(2000);
 const STRICT: Rules = Rules { linearizable: true, ..KIND };
 const CRUEL: Rules = Rules { kind: false, ..KIND };
 
@@ -141,6 +142,57 @@ fn a_value_past_its_time_breaks_i8() {
     breaks(CRUEL, &[commit(CALM, 1, 10), read(1, CALM, 0, 200)], &[]);
     breaks(CRUEL, &[commit(CALM, 1, 10), read(1, CALM, 0, 480)], &["I8"]);
     breaks(CRUEL, &[commit(1, 1, 10), read(1, 1, 0, 480)], &[]);
+}
+
+#[test]
+fn a_read_that_takes_too_long_breaks_i5() {
+    let long = |depth, till| {
+        let saw = vec![Seen { asked: 1, row: 1, number: 0 }];
+        event(1, 100, till, What::Read { call: "row:1".to_owned(), depth, saw })
+    };
+    breaks(CRUEL, &[long(1, 2000), long(2, 4000)], &[]);
+    breaks(CRUEL, &[long(1, 2200)], &["I5"]);
+    let stopped = |process| event(process, 500, 1000, What::Fault("stopped".to_owned()));
+    breaks(CRUEL, &[long(1, 2200), stopped(1)], &[]);
+    breaks(CRUEL, &[long(1, 2200), stopped(2)], &["I5"]);
+}
+
+#[test]
+fn more_loads_than_places_break_the_bulkhead() {
+    let tally = |most_loads| What::Tally {
+        hits: 0,
+        joined: 0,
+        stale: 0,
+        fills: 0,
+        applied: 0,
+        deferred: 0,
+        overloaded: 0,
+        most_loads,
+    };
+    breaks(CRUEL, &[event(1, 0, 1, tally(3))], &[]);
+    breaks(CRUEL, &[event(1, 0, 1, tally(4))], &["bulkhead"]);
+}
+
+#[test]
+fn an_error_without_a_failure_breaks_i9() {
+    let (erred, failed) =
+        (event(1, 100, 120, What::Erred { row: 1 }), |row, at| event(0, at, at, What::Failed { row }));
+    breaks(CRUEL, &[erred.clone(), failed(1, 110)], &[]);
+    breaks(CRUEL, &[erred.clone(), failed(1, 90)], &["I9"]);
+    breaks(CRUEL, &[erred, failed(2, 110)], &["I9"]);
+}
+
+#[test]
+fn what_does_not_converge_breaks_i10() {
+    let rested = |process, at| event(process, at, at, What::Rested);
+    let (healed, written) = (event(0, 100, 100, What::Healed), [commit(1, 1, 10), returned(1, 1, 1, 20, true)]);
+    breaks(CRUEL, &[healed.clone(), rested(1, 200), rested(2, 8000)], &[]);
+    breaks(CRUEL, &[healed.clone(), rested(1, 200), rested(2, 8200)], &["I10"]);
+    let all = [&written[..], &[healed, rested(1, 150), rested(2, 200)]].concat();
+    breaks(CRUEL, &[&all[..], &[read(2, 1, 0, 190)]].concat(), &[]);
+    breaks(CRUEL, &[&all[..], &[read(2, 1, 0, 210)]].concat(), &["I10"]);
+    let killed = event(1, 30, 31, What::Killed);
+    breaks(CRUEL, &[&all[..], &[killed, read(2, 1, 0, 210)]].concat(), &[]);
 }
 
 #[test]

@@ -39,14 +39,33 @@ pub(crate) enum What {
     Delivered,
     /// A load of `row` under `key` began and ended, or was dropped.
     Load { key: String, row: Row },
+    /// The database did not answer a read of `row`.
+    Failed { row: Row },
+    /// A cached call of `row` returned an error.
+    Erred { row: Row },
     /// A call did not end by its deadline.
     Stranded { call: String },
     /// The process was killed.
     Killed,
     /// The store lost what it held, or something did not reach it.
     Fault(String),
-    /// What the caches of a process counted.
-    Tally { hits: u64, joined: u64, fills: u64, applied: u64, deferred: u64 },
+    /// From here on nothing goes wrong any more.
+    Healed,
+    /// The process has delivered everything that it owed.
+    Rested,
+    /// What the caches of a process counted, and how many loads of it ran at one time.
+    Tally {
+        hits: u64,
+        joined: u64,
+        stale: u64,
+        fills: u64,
+        applied: u64,
+        deferred: u64,
+        overloaded: u64,
+        most_loads: u64,
+    },
+    /// How much memory the process had.
+    Memory { kib: u64 },
 }
 
 /// One row as a read saw it.
@@ -72,12 +91,21 @@ impl Time {
         Self(self.0.saturating_add(duration.as_nanos() as u64))
     }
 
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
     pub(crate) fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration.as_nanos() as u64))
     }
 }
 
 impl Event {
+    /// How long it took.
+    pub(crate) fn length(&self) -> Duration {
+        self.till.since(self.from)
+    }
+
     /// What began at `from` and ends now.
     pub(crate) fn since(from: Time, process: u32, what: What) -> Self {
         Self { from, till: Time::now(), process, what }
@@ -103,8 +131,11 @@ fn concerns(event: &Event, row: Option<Row>) -> bool {
         | What::Began { row: of, .. }
         | What::Returned { row: of, .. }
         | What::Dropped { row: of, .. }
+        | What::Failed { row: of }
+        | What::Erred { row: of }
         | What::Load { row: of, .. } => *of == row,
-        What::Delivered | What::Stranded { .. } | What::Killed | What::Fault(_) | What::Tally { .. } => true,
+        What::Memory { .. } => false,
+        _ => true,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Several processes, hot keys, and everything that goes wrong; afterwards the history is held against the promises.
 //!
 //! Worker processes read and write the rows of one [`database`] through annotated functions ([`workload`]); readers and mutators are dropped half-way, workers are
-//! killed and replaced, and a [`nemesis`] harms their Redis. Everybody reports what it did ([`history`]), by the one clock of the machine, and [`checks`] judges it.
+//! killed and replaced, and a [`nemesis`] harms their Redis, and the way there of each for itself ([`proxy`]). Everybody reports what it did ([`history`]), by the one clock of the machine, and [`checks`] judges it.
 //!
 //! `HARNESS_SECONDS=600 cargo test -p cache-tests --test harness promises` runs longer than usual, and `HARNESS_SEED=7` with the seed that a failure has printed. A
 //! seed decides what everybody does, not who comes first, so a rare failure may take several runs to come back.
@@ -13,6 +13,9 @@ mod fleet;
 mod histories;
 mod history;
 mod nemesis;
+#[path = "../common/proxy.rs"]
+mod proxy;
+mod report;
 mod run;
 mod worker;
 mod workload;
@@ -21,6 +24,7 @@ use crate::fleet::PLAN;
 use crate::fleet::Writes;
 use crate::run::Scenario;
 use crate::run::holds;
+use crate::run::soaks;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a process of the other tests"]
@@ -58,6 +62,18 @@ fn promises_hold_on_redis_while_workers_are_killed() {
 #[test]
 fn promises_hold_on_a_redis_that_forgets_hangs_up_and_falls_silent() {
     holds(Scenario { cruel: true, ..Scenario::default() }, 6);
+}
+
+#[test]
+fn promises_hold_while_each_process_has_a_network_of_its_own() {
+    holds(Scenario { cruel: true, networks: true, ..Scenario::default() }, 6);
+}
+
+/// `scripts/soak`
+#[test]
+#[ignore = "runs for as long as it is asked to"]
+fn soak() {
+    soaks(Scenario { cruel: true, networks: true, ..Scenario::default() });
 }
 
 fn linearizable() -> Scenario {

@@ -6,12 +6,15 @@ use cache_runtime::sim::Server;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use tokio::runtime::Runtime;
 
 use crate::database::Database;
 use crate::fleet::Fleet;
 use crate::history::Event;
 use crate::history::Time;
 use crate::history::What;
+use crate::proxy::Fault;
+use crate::proxy::Proxy;
 
 /// How much goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,10 @@ pub(crate) struct Nemesis<'a> {
     database: &'a Database,
     server: &'a Server,
     fleet: &'a mut Fleet,
+    /// The network of the worker at each place, if each has its own.
+    networks: &'a [Proxy],
+    /// What the networks live on.
+    runtime: &'a Runtime,
     chance: StdRng,
     eviction: &'static str,
 }
@@ -39,10 +46,11 @@ impl<'a> Nemesis<'a> {
         database: &'a Database,
         server: &'a Server,
         fleet: &'a mut Fleet,
+        (networks, runtime): (&'a [Proxy], &'a Runtime),
     ) -> Self {
         let mut chance = StdRng::seed_from_u64(seed ^ 0xbad);
         let eviction = EVICTIONS[chance.random_range(0..EVICTIONS.len())];
-        Self { severity, database, server, fleet, chance, eviction }
+        Self { severity, database, server, fleet, networks, runtime, chance, eviction }
     }
 
     /// Goes on until `last`, and leaves a server behind that runs. Blocks.
@@ -55,13 +63,22 @@ impl<'a> Nemesis<'a> {
             self.harm();
         }
         self.ask("has memory again", &["CONFIG", "SET", "maxmemory", "0"]);
+        for network in self.networks {
+            self.runtime.block_on(network.heal());
+        }
+        self.database.record(Event::since(Time::now(), 0, What::Healed));
     }
 
     fn harm(&mut self) {
+        if !self.networks.is_empty() && self.chance.random_range(0..3) == 0 {
+            return self.harm_network();
+        }
         let harms = if self.severity == Severity::Cruel { 26 } else { 16 };
         let place = self.chance.random_range(0..8);
         match self.chance.random_range(0..harms) {
             0 => {
+                // With networks the first one lives on, so that it can be seen what becomes of it.
+                let place = if self.networks.is_empty() { place } else { 1 + place % 2 };
                 let killed = self.fleet.replace(place);
                 self.database.record(killed);
             }
@@ -81,6 +98,47 @@ impl<'a> Nemesis<'a> {
         }
     }
 
+    /// Something else goes wrong on the way of one of the workers from here on, or nothing any more.
+    fn harm_network(&mut self) {
+        let place = self.chance.random_range(0..self.networks.len());
+        let network = &self.networks[place];
+        let millis = |chance: &mut StdRng, most| Duration::from_millis(chance.random_range(0..most));
+        let fault = match self.chance.random_range(0..12) {
+            0 => Fault::Blackhole,
+            1 => Fault::ResetAfter(self.chance.random_range(1..10_000)),
+            2 => Fault::Throttle(self.chance.random_range(1_000..100_000)),
+            3 => Fault::Duplicate(millis(&mut self.chance, 500)),
+            4 | 5 => Fault::Delay(millis(&mut self.chance, 120)),
+            _ => Fault::None,
+        };
+        let way = self.chance.random_range(0..3);
+        let from = Time::now();
+        let what = match (way, fault) {
+            (_, Fault::None) => {
+                self.runtime.block_on(network.heal());
+                "both ways are well".to_owned()
+            }
+            (0, Fault::Blackhole) => {
+                self.runtime.block_on(network.refuse());
+                network.cut();
+                "connections are refused".to_owned()
+            }
+            (0, fault) | (_, fault @ Fault::Duplicate(_)) => {
+                network.to_server(fault);
+                format!("the way there has {fault:?}")
+            }
+            (1, fault) => {
+                network.to_client(fault);
+                format!("the way back has {fault:?}")
+            }
+            (_, fault) => {
+                network.both(fault);
+                format!("both ways have {fault:?}")
+            }
+        };
+        self.database.record(Event::since(from, 0, What::Fault(format!("{what} (of worker {place})"))));
+    }
+
     /// Loses some of what matters most.
     fn forget_something(&mut self) {
         let row = self.chance.random_range(0..4);
@@ -92,7 +150,7 @@ impl<'a> Nemesis<'a> {
             4 => format!("cache:k:{{pair:{row}:{}}}", (row + 1) % 4),
             _ => format!("cache:e:{{row:{row}}}"),
         };
-        self.ask(&format!("loses {name}"), &["DEL", &name]);
+        self.ask(&format!("loses an entry, a lease or a token: {name}"), &["DEL", &name]);
     }
 
     /// Writes so much that the server evicts what it likes, or refuses to take more.

@@ -23,6 +23,8 @@ use crate::history::What;
 use crate::history::around;
 use crate::nemesis::Nemesis;
 use crate::nemesis::Severity;
+use crate::proxy::Proxy;
+use crate::report::Report;
 
 /// What a run is to be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +37,8 @@ pub(crate) struct Scenario {
     pub(crate) linearizable: bool,
     /// The store forgets, hangs up and falls silent.
     pub(crate) cruel: bool,
+    /// Each process has a network of its own, which goes wrong by itself.
+    pub(crate) networks: bool,
     /// The rule that is broken.
     pub(crate) mutant: Option<Mutant>,
 }
@@ -45,9 +49,13 @@ const LONGEST: u64 = 8;
 /// How much longer than planned a run may take until enough was tried: a machine may be busy, and a worker that is killed leaves a mark that keeps others from storing.
 const PATIENCE: u64 = 6;
 
+const WORKERS: usize = 3;
+
+/// What a machine that does other things may add to a wait.
+const BUSY: Duration = Duration::from_secs(2);
+
 /// Runs the scenario for so long, unless the environment says otherwise, and shows the first promise that it breaks.
 pub(crate) fn holds(scenario: Scenario, seconds: u64) {
-    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let planned = number("HARNESS_SECONDS").unwrap_or(seconds);
     let mut seed = number("HARNESS_SEED").unwrap_or_else(rand::random);
     let (mut ran, mut tried) = (0, Tried::default());
@@ -65,9 +73,47 @@ pub(crate) fn holds(scenario: Scenario, seconds: u64) {
     assert!(tried.is_enough(planned), "{scenario:?} tried too little in {ran} seconds: {tried:?}");
 }
 
+/// Runs the scenario for as long as the environment says, and reports what it was put through and what came of it.
+#[expect(clippy::print_stdout, reason = "somebody waits for it")]
+pub(crate) fn soaks(scenario: Scenario) {
+    let planned = number("HARNESS_SECONDS").unwrap_or(60);
+    let mut seed = number("HARNESS_SEED").unwrap_or_else(rand::random);
+    println!("HARNESS_SEED={seed} HARNESS_SECONDS={planned}");
+    let (mut ran, mut report) = (0, Report::default());
+    while ran < planned {
+        let seconds = (planned - ran).min(SEGMENT);
+        let history = run(scenario, seed, Duration::from_secs(seconds));
+        let violations = judge(&history, scenario.rules());
+        if let Some(violation) = violations.first() {
+            println!("{}", told(scenario, seed, &history, violation, violations.len()));
+        }
+        ran += seconds;
+        report.add(seconds, &history, violations.len());
+        println!("\n{report}");
+        seed = seed.wrapping_add(1);
+    }
+    assert_eq!(report.violations(), 0, "promises were broken; see above");
+}
+
+/// The longest part of a soak that is judged at once. Its first worker lives as long, and shows what becomes of its memory.
+const SEGMENT: u64 = 600;
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
 impl Scenario {
     pub(crate) fn rules(self) -> Rules {
-        Rules { kind: !self.cruel, linearizable: self.linearizable, guard: self.guard() }
+        let plan = self.plan(0, PathBuf::new());
+        // The lease of one who is gone; and before, between and after, what a store that does not answer costs.
+        let bound = plan.max_wait() + 8 * plan.op_timeout.min(Duration::from_millis(300)) + BUSY;
+        Rules {
+            kind: !self.cruel,
+            linearizable: self.linearizable,
+            guard: self.guard(),
+            bound,
+            max_loads: plan.max_loads as u64,
+        }
     }
 
     /// In a cruel world short enough to see what comes after its end; in a kind one it must outlive whatever a busy machine does.
@@ -75,16 +121,18 @@ impl Scenario {
         Duration::from_millis(if self.cruel { 400 } else { 1500 })
     }
 
-    fn plan(self, seed: u64, socket: PathBuf, server: Option<&Server>) -> Plan {
+    fn plan(self, seed: u64, socket: PathBuf) -> Plan {
         Plan {
             seed,
             process: 0,
             socket,
-            url: server.map_or_else(|| "memory:".to_owned(), Server::url),
+            url: String::new(),
             capacity: self.capacity,
             lease: if self.cruel { Duration::from_millis(400) } else { Duration::from_secs(2) },
             guard: self.guard(),
             op_timeout: Duration::from_millis(if self.cruel { 150 } else { 3000 }),
+            // Few enough for them to matter.
+            max_loads: 3,
             writes: self.writes,
             broken: self.mutant.map(|mutant| format!("{mutant:?}")),
         }
@@ -102,13 +150,23 @@ pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event>
         let _on = runtime.enter();
         Database::listen(&socket, seed)
     };
-    let plan = scenario.plan(seed, socket, server.as_ref());
-    let mut fleet = Fleet::start(plan, if scenario.in_process { 1 } else { 3 });
+    let networks: Vec<Proxy> = match &server {
+        Some(server) if scenario.networks => {
+            (0..WORKERS).map(|_| runtime.block_on(Proxy::before(&server.url()))).collect()
+        }
+        _ => Vec::new(),
+    };
+    let urls = match &server {
+        None => vec!["memory:".to_owned()],
+        Some(_) if scenario.networks => networks.iter().map(Proxy::url).collect(),
+        Some(server) => vec![server.url(); WORKERS],
+    };
+    let mut fleet = Fleet::start(scenario.plan(seed, socket), urls);
     let last = Time::now().after(length);
     match &server {
         Some(server) => {
             let severity = if scenario.cruel { Severity::Cruel } else { Severity::Kind };
-            Nemesis::new(severity, seed, &database, server, &mut fleet).rage(last);
+            Nemesis::new(severity, seed, &database, server, &mut fleet, (&networks, &runtime)).rage(last);
         }
         None => std::thread::sleep(length),
     }
@@ -134,9 +192,10 @@ impl Tried {
         for event in history {
             let mut count = |name, by| *self.0.entry(name).or_default() += by;
             match &event.what {
-                What::Tally { hits, joined, fills, applied, deferred } => {
+                What::Tally { hits, joined, stale, fills, applied, deferred, .. } => {
                     count("hits", *hits);
                     count("joined", *joined);
+                    count("stale", *stale);
                     count("fills", *fills);
                     count("applied", *applied);
                     count("deferred", *deferred);

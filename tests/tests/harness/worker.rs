@@ -25,9 +25,13 @@ use crate::history::Time;
 use crate::history::What;
 use crate::workload::HOT;
 use crate::workload::How;
+use crate::workload::Missing;
 use crate::workload::Stage;
 use crate::workload::all;
 use crate::workload::calm;
+use crate::workload::fresh;
+use crate::workload::kept;
+use crate::workload::left;
 use crate::workload::pair;
 use crate::workload::price;
 use crate::workload::stock;
@@ -42,6 +46,8 @@ pub(crate) async fn work(plan: Plan) {
         done: AtomicBool::new(false),
         deferred: AtomicBool::new(false),
         mutations: AtomicU64::new(0),
+        loading: Default::default(),
+        asked: AtomicU64::new(0),
     });
     let mut actors = JoinSet::new();
     for number in 0..5 {
@@ -58,6 +64,7 @@ pub(crate) async fn work(plan: Plan) {
     }
     actors.spawn(act(&stage, 13, write_calmly_for_a_while));
     let watch = tokio::spawn(watch_deliveries(stage.clone()));
+    let weigh = tokio::spawn(watch_memory(stage.clone()));
     stage.database.stopped().await;
     stage.done.store(true, Ordering::SeqCst);
     while let Some(actor) = actors.join_next().await {
@@ -65,14 +72,14 @@ pub(crate) async fn work(plan: Plan) {
     }
     come_to_rest(&stage).await;
     watch.abort();
+    weigh.abort();
     tally(&stage);
     stage.database.flush().await;
 }
 
 async fn connected(plan: &Plan) -> Cache {
-    // Who waits for a worker that is killed outwaits its lease, and has no reason to load beside the next.
-    let max_wait = plan.lease + Duration::from_millis(700);
-    let mut builder = Cache::builder().url(&plan.url).lease(plan.lease).guard(plan.guard).max_wait(max_wait);
+    let mut builder = Cache::builder().url(&plan.url).lease(plan.lease).guard(plan.guard).max_wait(plan.max_wait());
+    builder = builder.max_loads(plan.max_loads);
     builder = builder.op_timeout(plan.op_timeout).connect_timeout(plan.op_timeout.max(Duration::from_millis(500)));
     if let Some(entries) = plan.capacity {
         builder = builder.capacity(cache_runtime::Capacity::Entries(entries));
@@ -102,7 +109,7 @@ fn is_done(stage: &Stage) -> bool {
 
 async fn read_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
     while !is_done(&stage) {
-        let choice = chance.random_range(0..16);
+        let choice = chance.random_range(0..24);
         read(&stage, choice, chance.random_range(0..HOT)).await;
         tokio::time::sleep(Duration::from_micros(chance.random_range(0..600))).await;
     }
@@ -117,7 +124,7 @@ async fn read_calmly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
 }
 
 /// One read of a row, or of something made of rows.
-async fn read(stage: &Stage, choice: u32, row: Row) {
+async fn read(stage: &Arc<Stage>, choice: u32, row: Row) {
     let other = (row + 1) % HOT;
     match choice {
         0 => {
@@ -137,22 +144,51 @@ async fn read(stage: &Stage, choice: u32, row: Row) {
         4 => {
             // Of one row alone, since each makes the other's entry a miss.
             let row = HOT - 1;
-            within_reason(stage, "price", 1, async { Some(vec![price(stage, row).await.ok()?.seen(row)]) }).await;
+            let read = async { Some(vec![price(stage, row).await.ok()?.seen(row)]) };
+            or_failed(stage, row, within_reason(stage, "price", 1, read)).await;
+        }
+        5..8 => {
+            let read = async { Some(vec![fresh(stage.clone(), row).await.ok()?.seen(row)]) };
+            within_reason(stage, &format!("fresh:{row}"), 2, read).await;
+        }
+        8..11 => {
+            let read = async { Some(vec![kept(stage, row).await.ok()?.seen(row)]) };
+            within_reason(stage, &format!("kept:{row}"), 2, read).await;
+        }
+        11..14 => {
+            let read = async {
+                match left(stage, row).await {
+                    Ok(stock) | Err(Missing::Sold(stock)) => Some(vec![stock.seen(row)]),
+                    Err(Missing::Unknown) => None,
+                }
+            };
+            within_reason(stage, &format!("left:{row}"), 2, read).await;
         }
         _ => {
             let read = async { Some(vec![stock(stage, row).await.ok()?.seen(row)]) };
-            within_reason(stage, &format!("row:{row}"), 1, read).await;
+            or_failed(stage, row, within_reason(stage, &format!("row:{row}"), 1, read)).await;
         }
     }
 }
 
-/// Runs a read, and records what it saw, or that it never came back.
-async fn within_reason(stage: &Stage, call: &str, depth: u64, read: impl Future<Output = Option<Vec<Seen>>>) {
+/// Runs a read, and records what it saw, or that it never came back. Says whether it failed.
+async fn within_reason(stage: &Stage, call: &str, depth: u64, read: impl Future<Output = Option<Vec<Seen>>>) -> bool {
     let from = Time::now();
-    match timeout(REASON, read).await {
+    let read = timeout(REASON, read).await;
+    let failed = matches!(read, Ok(None));
+    match read {
         Ok(Some(saw)) => stage.report(from, What::Read { call: call.to_owned(), depth, saw }),
         Ok(None) => {}
         Err(_) => stage.report(from, What::Stranded { call: call.to_owned() }),
+    }
+    failed
+}
+
+/// Records that a read of one row came to nothing, which only the database can be the reason of.
+async fn or_failed(stage: &Stage, row: Row, read: impl Future<Output = bool>) {
+    let from = Time::now();
+    if read.await {
+        stage.report(from, What::Erred { row });
     }
 }
 
@@ -237,11 +273,12 @@ async fn come_to_rest(stage: &Arc<Stage>) {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // The last of what was deferred is found out by then.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    stage.report(from, What::Rested);
+    // The last of what was deferred is found out by then, and others may be at rest too.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let reading = async {
         for row in 0..HOT {
-            for choice in [0, 1, 4, 5] {
+            for choice in [0, 1, 4, 5, 8, 11, 14] {
                 read(stage, choice, row).await;
             }
         }
@@ -249,14 +286,29 @@ async fn come_to_rest(stage: &Arc<Stage>) {
     scope(stage.cache.clone(), reading).await;
 }
 
+/// Says now and then how much memory this process has.
+async fn watch_memory(stage: Arc<Stage>) {
+    loop {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        if let Some(kib) = resident.and_then(|text| text.parse().ok()) {
+            stage.report(Time::now(), What::Memory { kib });
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 fn tally(stage: &Stage) {
     let counts = stage.cache.stats().total;
     let what = What::Tally {
         hits: counts.hits,
         joined: counts.joined,
+        stale: counts.stale,
         fills: counts.fills,
         applied: counts.applied,
         deferred: counts.deferred,
+        overloaded: counts.overloaded,
+        most_loads: stage.loading.1.load(Ordering::SeqCst),
     };
     stage.report(Time::now(), what);
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cache_runtime::Cache;
@@ -38,11 +39,36 @@ pub(crate) struct Stage {
     /// Whether a mutation returned before the store knew of it.
     pub(crate) deferred: AtomicBool,
     pub(crate) mutations: AtomicU64,
+    /// How many loads ask the database, and how many did at most.
+    pub(crate) loading: (AtomicU64, AtomicU64),
+    /// How often the second source was asked that fails so often.
+    pub(crate) asked: AtomicU64,
 }
 
 impl Stage {
+    async fn select(&self, row: Row) -> Option<u64> {
+        let _asking = Asking::new(&self.loading);
+        self.database.select(row).await
+    }
+
     pub(crate) fn report(&self, from: Time, what: What) {
         self.database.report(&Event::since(from, self.plan.process, what));
+    }
+}
+
+/// Counts those who ask at one time, be it that they are dropped.
+struct Asking<'a>(&'a AtomicU64);
+
+impl<'a> Asking<'a> {
+    fn new((now, most): &'a (AtomicU64, AtomicU64)) -> Self {
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        Self(now)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -102,13 +128,13 @@ impl Drop for Loading<'_> {
 
 #[cached(ttl = "20s", key = "row:{row}", tags = ["rows", "row:{row}"], skip(stage))]
 pub(crate) async fn stock(stage: &Stage, row: Row) -> Result<Stock, Down> {
-    let number = stage.database.select(row).await.ok_or(Down)?;
+    let number = stage.select(row).await.ok_or(Down)?;
     Ok(Stock { row, number })
 }
 
 #[cached(ttl = "20s", key = "row:{row}", tags = ["rows", "row:{row}"], skip(stage))]
 pub(crate) async fn price(stage: &Stage, row: Row) -> Result<Price, Down> {
-    let number = stage.database.select(row).await.ok_or(Down)?;
+    let number = stage.select(row).await.ok_or(Down)?;
     Ok(Price { row, number: number + DEARER })
 }
 
@@ -123,10 +149,36 @@ pub(crate) async fn all(stage: &Stage) -> Result<Vec<Stock>, Down> {
     Ok(vec![first, second, stock(stage, 2).await?])
 }
 
+/// Past its time most of the time, and refreshed beside its callers.
+#[cached(ttl = "10ms", jitter = 0.0, key = "fresh:{row}", skip(stage), stale_while_revalidate = "5s")]
+pub(crate) async fn fresh(stage: Arc<Stage>, row: Row) -> Result<Stock, Down> {
+    stock(&stage, row).await
+}
+
+/// Past its time most of the time, and often out of reach.
+#[cached(ttl = "10ms", jitter = 0.0, key = "kept:{row}", skip(stage), stale_if_error = "5s")]
+pub(crate) async fn kept(stage: &Stage, row: Row) -> Result<Stock, Down> {
+    let stock = stock(stage, row).await?;
+    if stage.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) { Err(Down) } else { Ok(stock) }
+}
+
+/// That there is nothing left is an answer too, and is of a commit as any other.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Missing {
+    Sold(Stock),
+    Unknown,
+}
+
+#[cached(ttl = "20s", key = "left:{row}", skip(stage), negative = Missing::Sold(_), negative_ttl = "5s")]
+pub(crate) async fn left(stage: &Stage, row: Row) -> Result<Stock, Missing> {
+    let stock = stock(stage, row).await.map_err(|_| Missing::Unknown)?;
+    if stock.number.is_multiple_of(2) { Ok(stock) } else { Err(Missing::Sold(stock)) }
+}
+
 #[cached(ttl = CALM_TTL, jitter = 0.0, key = "calm:{row}", skip(stage))]
 pub(crate) async fn calm(stage: &Stage, row: Row) -> Stock {
     let _loading = Loading::new(stage, "calm", row);
-    let number = stage.database.select(row).await.expect("a calm row is always there");
+    let number = stage.select(row).await.expect("a calm row is always there");
     Stock { row, number }
 }
 

@@ -44,6 +44,18 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Lets it answer nobody any more, with its connections as they are.
+    ///
+    /// # Panics
+    ///
+    /// When no signal can be sent.
+    pub fn silence(&self) {
+        let silenced = Command::new("kill").args(["-STOP", &self.child.id().to_string()]).status();
+        assert!(silenced.is_ok_and(|status| status.success()), "the server could not be stopped");
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // It may have ended by itself.

@@ -437,7 +437,8 @@ fn the_namespace_of_the_environment_comes_before_that_of_its_url() {
 #[tokio::test]
 async fn a_wrong_url_is_named_without_its_credentials() {
     let wrong = [
-        ("rediss://ann:hunter2@host", "TLS"),
+        ("rediss://ann:hunter2@host?ca=/no/such/file", "`ca=/no/such/file` cannot be used"),
+        ("redis+cluster://ann:hunter2@a,b", "`redis+cluster://` comes later"),
         ("redis+sentinel://ann:hunter2@a,b/name", "`redis+sentinel://` comes later"),
         ("memcached://hunter2@a", "`memcached:`"),
         ("http://ann:hunter2@host", "`http:`"),
@@ -457,7 +458,12 @@ async fn a_wrong_url_is_named_without_its_credentials() {
         let error = error.to_string();
         assert!(error.contains(expected) && !error.contains("hunter2"), "{url}: {error}");
     }
-    let builder = Cache::builder().url("redis://ann:hunter2@127.0.0.1:1");
-    let shown = format!("{builder:?} {:?}", builder.clone().build().unwrap());
-    assert!(!shown.contains("hunter2") && !shown.contains("ann"), "{shown}");
+    let in_url = Cache::builder().url("redis://ann:hunter2@127.0.0.1:1");
+    let beside = Cache::builder().url("redis://127.0.0.1:1").credentials("ann", "hunter2");
+    for builder in [in_url, beside] {
+        let shown = format!("{builder:?} {:?}", builder.clone().build().unwrap());
+        assert!(!shown.contains("hunter2") && !shown.contains("ann"), "{shown}");
+    }
+    let error = Cache::builder().url("memory:").credentials("ann", "hunter2").build().unwrap_err().to_string();
+    assert!(error.contains("outside of this process") && !error.contains("hunter2"), "{error}");
 }

@@ -63,6 +63,8 @@ use crate::testing::Outside;
 pub struct Builder {
     url: String,
     namespace: Option<String>,
+    /// User and password.
+    credentials: Option<(String, String)>,
     secret: Option<Vec<u8>>,
     capacity: Option<Capacity>,
     codec: Option<Codec>,
@@ -80,6 +82,7 @@ impl Builder {
         Self {
             url: "memory:".to_owned(),
             namespace: None,
+            credentials: None,
             secret: None,
             capacity: None,
             codec: None,
@@ -112,6 +115,24 @@ impl Builder {
     /// `cache`. The in-process store is nobody else's and has none; there it only labels metrics and [records](crate::Record).
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// As whom to speak to a store outside of this process, for programs that keep passwords apart from addresses. Comes before what the URL says. A `user` of no letters is the one whom a server
+    /// means that has a password and no users. Defaults to what the URL says. Neither is ever shown.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use cache_runtime::Cache;
+    ///
+    /// # fn password() -> String { unimplemented!() }
+    /// let cache = Cache::builder().url("redis://cache.internal").credentials("shop", &password()).build()?;
+    /// # drop(cache);
+    /// # Ok::<(), cache_runtime::Error>(())
+    /// ```
+    pub fn credentials(mut self, user: &str, password: &str) -> Self {
+        self.credentials = Some((user.to_owned(), password.to_owned()));
         self
     }
 
@@ -285,6 +306,9 @@ impl Builder {
         }
         if let Some(parameters) = self.url.strip_prefix("memory:") {
             let (codec, namespace) = check_memory(parameters)?;
+            if self.credentials.is_some() {
+                return Err(Kind::Setting("a user and a password are of a store outside of this process").into());
+            }
             self.settings.packing.codec = codec;
             if let (Some(namespace), None) = (namespace, &self.namespace) {
                 self.settings.namespace = namespace.into();
@@ -383,6 +407,9 @@ impl Builder {
         let mut store = redis::settings(&self.url).map_err(Kind::Url)?;
         if let Some(namespace) = &self.namespace {
             store = store.namespace(namespace);
+        }
+        if let Some((user, password)) = &self.credentials {
+            store = store.credentials(user, password);
         }
         check_namespace(store.namespace_text())?;
         self.settings.namespace = store.namespace_text().into();

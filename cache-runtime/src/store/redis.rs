@@ -11,6 +11,7 @@
 
 mod calls;
 mod complaints;
+mod dial;
 mod keys;
 mod link;
 mod reads;
@@ -34,11 +35,13 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::calls::Change;
+use self::dial::Dial;
 use self::keys::Keys;
 use self::link::Link;
 use self::link::is_full;
 use self::reads::Reads;
 pub(crate) use self::settings::Settings;
+use self::settings::Topology;
 pub(crate) use self::settings::settings;
 use crate::key::Name;
 use crate::store::Begin;
@@ -74,9 +77,15 @@ impl Redis {
     /// A sentence, if there can be no such server.
     pub(crate) fn new(settings: Settings, runtime: Handle) -> Result<Self, String> {
         let keys = Keys::new(&settings.namespace);
+        let address = match &settings.topology {
+            Topology::Server(address) => address.clone(),
+            Topology::Sentinel(_) => return Err(comes_later("redis+sentinel")),
+            Topology::Cluster(_) => return Err(comes_later("redis+cluster")),
+        };
+        let dial = Dial::new(&settings)?;
         let (link, reads) = {
             let _runtime = runtime.enter();
-            let link = Link::connect(&settings).map_err(|error| error.to_string())?;
+            let link = Link::connect(dial, address, &settings);
             let reads = Reads::start(Arc::clone(&link), keys.clone());
             (link, reads)
         };
@@ -146,6 +155,10 @@ impl Redis {
         }
         self.on_runtime(async move |link, deadline| change(&link, deadline, changes).await).await
     }
+}
+
+fn comes_later(scheme: &str) -> String {
+    format!("`{scheme}://` comes later; name one server as `redis://host:port`")
 }
 
 /// How much of a change was made.

@@ -15,8 +15,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use redis::AsyncConnectionConfig;
 use redis::Cmd;
+use redis::ConnectionAddr;
 use redis::ErrorKind;
 use redis::Pipeline;
 use redis::RedisError;
@@ -32,12 +32,14 @@ use super::Settings;
 use super::complaints::Complaints;
 use super::complaints::in_words;
 use super::complaints::is_of_server;
+use super::dial::Dial;
 use super::scripts;
 use crate::store::StoreError;
 
 /// A connection, or the attempts to have one.
 pub(super) struct Link {
-    client: redis::Client,
+    dial: Dial,
+    address: ConnectionAddr,
     connect_timeout: Duration,
     live: ArcSwapOption<Live>,
     /// Whether the first attempt to connect has ended.
@@ -59,9 +61,10 @@ struct Live {
 
 impl Link {
     /// Begins to connect. Must be called on the runtime that does the I/O.
-    pub(super) fn connect(settings: &Settings) -> RedisResult<Arc<Self>> {
+    pub(super) fn connect(dial: Dial, address: ConnectionAddr, settings: &Settings) -> Arc<Self> {
         let link = Arc::new(Self {
-            client: redis::Client::open(settings.info.clone())?,
+            dial,
+            address,
             connect_timeout: settings.connect_timeout,
             live: ArcSwapOption::empty(),
             tried: watch::Sender::new(false),
@@ -69,7 +72,7 @@ impl Link {
             complaints: Complaints::default(),
         });
         tokio::spawn(heal(Arc::downgrade(&link), Duration::ZERO));
-        Ok(link)
+        link
     }
 
     /// Ends when the first attempt to connect has ended, which has a deadline.
@@ -181,11 +184,7 @@ impl Link {
     }
 
     async fn attempt(&self) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_connection_timeout(None)
-            .set_pipeline_buffer_size(PIPELINE_BUFFER);
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut connection = self.dial.open(&self.address).await?;
         let mut load = Pipeline::new();
         for command in scripts::load() {
             load.add_command(command);
@@ -229,7 +228,7 @@ impl Link {
     }
 
     fn address(&self) -> String {
-        self.client.get_connection_info().addr().to_string()
+        self.address.to_string()
     }
 }
 
@@ -280,7 +279,6 @@ fn misplaced() -> RedisError {
 }
 
 const MOST_MISSES: u32 = 3;
-const PIPELINE_BUFFER: usize = 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A connection that ended sooner is not replaced at once.

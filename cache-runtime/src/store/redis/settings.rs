@@ -1,18 +1,28 @@
-//! Where Redis is, and how long it may take.
+//! Where Redis is, as whom to speak to it, and how long it may take.
+
+mod url;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use redis::ConnectionInfo;
-use redis::IntoConnectionInfo;
-use redis::io::tcp::TcpSettings;
+use redis::ConnectionAddr;
+use redis::RedisConnectionInfo;
 
+pub(crate) use self::url::settings;
 use crate::codec::Codec;
 
 /// What a [`Redis`](super::Redis) is made of. Its `Debug` shows no credentials.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    pub(super) info: ConnectionInfo,
+    pub(super) topology: Topology,
+    /// User, password and database.
+    pub(super) login: RedisConnectionInfo,
+    /// Where the connection is encrypted, whom to trust and what to show.
+    pub(super) tls: Option<TlsFiles>,
+    /// What the server calls our connections.
+    pub(super) client_name: Option<String>,
+    pub(super) failover: Failover,
     pub(super) namespace: String,
     /// In which form the URL says that values are written.
     pub(crate) codec: Codec,
@@ -20,46 +30,43 @@ pub(crate) struct Settings {
     pub(super) connect_timeout: Duration,
 }
 
-/// Reads the settings that a URL holds.
-///
-/// `redis://[user:password@]host[:port][/db]` or `redis+unix:///path[?db=1&user=..&pass=..]`, and `namespace=` and `codec=` among the parameters.
-///
-/// # Errors
-///
-/// A sentence that says what is wrong and repeats no credentials.
-pub(crate) fn settings(url: &str) -> Result<Settings, String> {
-    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-    match scheme {
-        "redis" | "redis+unix" => {}
-        "rediss" => return Err("TLS (`rediss://`) comes later; use `redis://`".into()),
-        "redis+sentinel" | "redis+cluster" => {
-            return Err(format!("`{scheme}://` comes later; name one server as `redis://host:port`"));
-        }
-        "memcached" => return Err("`memcached://` comes later; use `redis://` or `memory:`".into()),
-        _ => return Err("not the address of a Redis; write one like `redis://127.0.0.1:6379`".into()),
-    }
-    let parsed = redis::parse_redis_url(url).ok_or("not a URL; write one like `redis://127.0.0.1:6379`")?;
-    let known: &[&str] =
-        if scheme == "redis" { &["namespace", "codec"] } else { &["namespace", "codec", "db", "user", "pass"] };
-    let (mut namespace, mut codec) = (None, Codec::default());
-    for (name, value) in parsed.query_pairs() {
-        if !known.contains(&&*name) {
-            return Err(format!("unknown parameter `{name}`; expected one of `{}`", known.join("`, `")));
-        }
-        match &*name {
-            "namespace" => namespace = Some(value.into_owned()),
-            "codec" => codec = Codec::named(&value)?,
-            _ => {}
-        }
-    }
-    let info = parsed.into_connection_info().map_err(|error| error.to_string())?;
-    Ok(Settings {
-        info: info.set_tcp_settings(TcpSettings::default().set_nodelay(true)),
-        namespace: namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
-        codec,
-        op_timeout: Duration::from_millis(100),
-        connect_timeout: Duration::from_secs(1),
-    })
+/// How the servers are arranged.
+#[derive(Clone)]
+pub(super) enum Topology {
+    Server(ConnectionAddr),
+    /// A master by the name that its sentinels have for it.
+    Sentinel(Sentinels),
+    /// Some nodes of a Cluster, which know the others.
+    Cluster(Vec<ConnectionAddr>),
+}
+
+/// Who knows where a master is.
+#[derive(Clone)]
+pub(super) struct Sentinels {
+    pub(super) addresses: Vec<ConnectionAddr>,
+    pub(super) master: String,
+    /// User and password of the sentinels themselves.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no sentinel is asked yet"))]
+    pub(super) login: RedisConnectionInfo,
+}
+
+/// Files in PEM.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(super) struct TlsFiles {
+    /// The authorities to trust in the place of those of the system.
+    pub(super) authorities: Option<PathBuf>,
+    /// The certificate that this process shows, and the key to it.
+    pub(super) identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// What counts of a server's contents after another has taken its place, or it has come back with old ones.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) enum Failover {
+    /// Nothing.
+    #[default]
+    Cold,
+    /// Everything.
+    Warm,
 }
 
 impl Settings {
@@ -70,9 +77,18 @@ impl Settings {
         self
     }
 
+    /// As whom to speak to the servers. Defaults to what the URL says.
+    #[must_use]
+    pub(crate) fn credentials(mut self, user: &str, password: &str) -> Self {
+        let nobody = RedisConnectionInfo::default().set_db(self.login.db()).set_skip_set_lib_name();
+        let login = if user.is_empty() { nobody } else { nobody.set_username(user) };
+        self.login = login.set_password(password);
+        self
+    }
+
     /// Without credentials.
     pub(crate) fn address(&self) -> String {
-        self.info.addr().to_string()
+        self.topology.to_string()
     }
 
     pub(crate) fn namespace_text(&self) -> &str {
@@ -94,77 +110,36 @@ impl Settings {
     }
 }
 
+impl fmt::Display for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = |f: &mut fmt::Formatter<'_>, addresses: &[ConnectionAddr]| {
+            for (at, address) in addresses.iter().enumerate() {
+                write!(f, "{}{address}", if at == 0 { "" } else { "," })?;
+            }
+            Ok(())
+        };
+        match self {
+            Self::Server(address) => address.fmt(f),
+            Self::Sentinel(sentinels) => {
+                all(f, &sentinels.addresses)?;
+                write!(f, "/{}", sentinels.master)
+            }
+            Self::Cluster(seeds) => all(f, seeds),
+        }
+    }
+}
+
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("address", &format_args!("{}", self.info.addr()))
+            .field("address", &format_args!("{}", self.topology))
+            .field("tls", &self.tls.is_some())
+            .field("client_name", &self.client_name)
+            .field("failover", &self.failover)
             .field("namespace", &self.namespace)
             .field("codec", &self.codec)
             .field("op_timeout", &self.op_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
-    }
-}
-
-const DEFAULT_NAMESPACE: &str = "cache";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_says_where_and_as_whom() {
-        let settings = settings("redis://ann:s%20cret@db.example:7000/3?namespace=shop:prod").unwrap();
-        assert_eq!(settings.info.addr().to_string(), "db.example:7000");
-        let redis = settings.info.redis_settings();
-        assert_eq!((redis.username(), redis.password(), redis.db()), (Some("ann"), Some("s cret"), 3));
-        assert_eq!((&*settings.namespace, settings.codec), ("shop:prod", Codec::Json));
-    }
-
-    #[cfg(feature = "msgpack")]
-    #[test]
-    fn a_url_says_in_which_form() {
-        for url in ["redis://host?namespace=shop&codec=msgpack", "redis+unix:///run/redis.sock?codec=msgpack"] {
-            assert_eq!(settings(url).unwrap().codec, Codec::MessagePack);
-        }
-        assert_eq!(settings("redis://host?codec=json").unwrap().codec, Codec::Json);
-    }
-
-    #[test]
-    fn a_socket_is_an_address_too() {
-        let settings = settings("redis+unix:///run/redis.sock?db=1").unwrap();
-        assert_eq!(settings.info.addr().to_string(), "/run/redis.sock");
-        assert_eq!((settings.info.redis_settings().db(), &*settings.namespace), (1, "cache"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_without_credentials() {
-        let wrong = [
-            ("rediss://ann:hunter2@host", "TLS"),
-            ("redis+sentinel://ann:hunter2@a,b/name", "comes later"),
-            ("redis+cluster://ann:hunter2@a,b", "comes later"),
-            ("memcached://a", "comes later"),
-            ("http://ann:hunter2@host", "not the address"),
-            ("hunter2", "not the address"),
-            ("redis://ann:hunter2@host/one", "database"),
-            ("redis://ann:hunter2@host:99999", "not a URL"),
-            ("redis://ann:hunter2@host?ttl=1", "unknown parameter `ttl`"),
-            ("redis://ann:hunter2@host?codec=yaml", "`json` or `msgpack`"),
-            #[cfg(not(feature = "msgpack"))]
-            ("redis://ann:hunter2@host?codec=msgpack", "feature `msgpack`"),
-            ("redis://ann:hunter2@host?db=1", "unknown parameter `db`"),
-        ];
-        for (url, expected) in wrong {
-            let error = settings(url).unwrap_err();
-            assert!(error.contains(expected) && !error.contains("hunter2"), "{url}: {error}");
-        }
-    }
-
-    #[test]
-    fn debug_shows_no_credentials() {
-        for url in ["redis://ann:hunter2@host", "redis+unix:///run/redis.sock?user=ann&pass=hunter2"] {
-            let shown = format!("{:?}", settings(url).unwrap());
-            assert!(!shown.contains("ann") && !shown.contains("hunter2"), "{shown}");
-        }
     }
 }

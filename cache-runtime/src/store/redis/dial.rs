@@ -1,0 +1,78 @@
+//! Opens a connection to one server: over TCP, encrypted or not, or to a socket. Lets itself in, and says who it is.
+//!
+//! Nothing here has a deadline of its own: whoever opens a connection, or sends on it, has one.
+
+#[cfg(feature = "redis-tls")]
+mod tls;
+
+use redis::AsyncConnectionConfig;
+use redis::Client;
+use redis::ConnectionAddr;
+use redis::IntoConnectionInfo;
+use redis::RedisConnectionInfo;
+use redis::RedisResult;
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+
+#[cfg(feature = "redis-tls")]
+use self::tls::Tls;
+use super::settings::Settings;
+
+/// How to connect to any server of a store.
+#[derive(Clone)]
+pub(super) struct Dial {
+    login: RedisConnectionInfo,
+    client_name: Option<String>,
+    #[cfg(feature = "redis-tls")]
+    tls: Option<Tls>,
+}
+
+impl Dial {
+    /// Reads the certificates, once.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about a file that is not there or holds something else.
+    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
+        Ok(Self {
+            login: settings.login.clone(),
+            client_name: settings.client_name.clone(),
+            #[cfg(feature = "redis-tls")]
+            tls: settings.tls.as_ref().map(Tls::new).transpose()?,
+        })
+    }
+
+    /// A connection on which the next command may be sent.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, without credentials.
+    pub(super) async fn open(&self, address: &ConnectionAddr) -> RedisResult<MultiplexedConnection> {
+        let mut connection = self.let_in(address).await?;
+        if let Some(name) = &self.client_name {
+            redis::cmd("CLIENT").arg("SETNAME").arg(name).exec_async(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn let_in(&self, address: &ConnectionAddr) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(None)
+            .set_connection_timeout(None)
+            .set_pipeline_buffer_size(PIPELINE_BUFFER);
+        #[cfg(feature = "redis-tls")]
+        if let (Some(tls), ConnectionAddr::Tcp(host, port)) = (&self.tls, address) {
+            let stream = tls.connect(host, *port).await?;
+            let (connection, driver) = MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
+            // It ends with the last handle to the connection.
+            tokio::spawn(driver);
+            return Ok(connection);
+        }
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = address.clone().into_connection_info()?.set_tcp_settings(tcp);
+        let client = Client::open(info.set_redis_settings(self.login.clone()))?;
+        client.get_multiplexed_async_connection_with_config(&config).await
+    }
+}
+
+const PIPELINE_BUFFER: usize = 1024;

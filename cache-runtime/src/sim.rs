@@ -21,3 +21,5 @@ pub use crate::sim::plan::connect_broken;
 pub use crate::sim::workload::run;
 #[cfg(feature = "redis")]
 pub use crate::store::redis::server::Server;
+#[cfg(feature = "redis")]
+pub use crate::store::redis::server::Snapshot;

@@ -1,5 +1,6 @@
 //! A Redis server of a test's own, which ends with it.
 
+use std::fmt;
 use std::fmt::Write;
 use std::fs;
 use std::net::TcpListener;
@@ -79,8 +80,23 @@ impl Server {
     /// Starts it again, at the same address and empty.
     pub fn restart(&self) {
         self.kill();
-        let started = (0..ATTEMPTS).any(|_| self.run());
-        assert!(started, "redis-server does not start again on port {}", self.port);
+        // There is none if nobody saved.
+        let _ = fs::remove_file(self.directory.join(DUMP));
+        self.run_again();
+    }
+
+    /// What it holds now, to [come back with](Self::restart_from).
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.command(&["SAVE"]).expect("a snapshot");
+        Snapshot(fs::read(self.directory.join(DUMP)).expect("a snapshot"))
+    }
+
+    /// Ends it as a crash does, and starts it again, at the same address and with what it held when `snapshot` was taken.
+    pub fn restart_from(&self, snapshot: &Snapshot) {
+        self.kill();
+        fs::write(self.directory.join(DUMP), &snapshot.0).expect("a snapshot");
+        self.run_again();
     }
 
     /// Stops it without closing anything: connections stay, and nothing is answered.
@@ -119,6 +135,11 @@ impl Server {
             line.split(',').next()?.parse().ok()
         };
         stats.lines().find_map(calls).unwrap_or(0)
+    }
+
+    fn run_again(&self) {
+        let started = (0..ATTEMPTS).any(|_| self.run());
+        assert!(started, "redis-server does not start again on port {}", self.port);
     }
 
     fn run(&self) -> bool {
@@ -200,6 +221,36 @@ fn render(value: &Value, text: &mut String) {
     }
 }
 
+/// What a server held at a moment.
+#[derive(Clone)]
+pub struct Snapshot(Vec<u8>);
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot({} bytes)", self.0.len())
+    }
+}
+
+/// What a server reads when it starts.
+const DUMP: &str = "dump.rdb";
 /// Somebody else may take the port first.
 const ATTEMPTS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_comes_back_empty_or_with_what_it_held() {
+        let server = Server::start();
+        let held = || server.command(&["GET", "k"]).unwrap();
+        server.command(&["SET", "k", "old"]).unwrap();
+        let snapshot = server.snapshot();
+        server.command(&["SET", "k", "new"]).unwrap();
+        server.restart_from(&snapshot);
+        assert_eq!(held(), "old");
+        server.restart();
+        assert_eq!(held(), "");
+    }
+}

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::closing::Closing;
 use crate::codec::Value;
-#[cfg(any(feature = "redis", feature = "test-util", feature = "sim"))]
+#[cfg(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim"))]
 use crate::debt::Debt;
 use crate::envelope::Packing;
 use crate::epoch::Epoch;
@@ -190,7 +190,7 @@ impl Core {
     }
 
     /// Writes what it owes its store into `debt`, which somebody between it and the store looks at.
-    #[cfg(any(feature = "redis", feature = "test-util", feature = "sim"))]
+    #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim"))]
     pub(crate) fn owing(mut self, debt: Debt) -> Self {
         self.journal = Journal::new(debt);
         self

@@ -36,7 +36,7 @@ pub(crate) enum Kind {
     Unreachable(String),
     #[error("{0} cannot be used: {1}")]
     Unusable(String, String),
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "redis", feature = "memcached"))]
     #[error("the system has no thread for the cache")]
     Thread,
 }

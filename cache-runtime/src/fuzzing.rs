@@ -103,7 +103,7 @@ pub fn url(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     shows_nothing(text, text);
     // Where a password stands by the book, whatever comes after it.
-    for scheme in ["redis", "rediss", "redis+sentinel"] {
+    for scheme in ["redis", "rediss", "redis+sentinel", "memcached"] {
         shows_nothing(&format!("{scheme}://ann:{PASSWORD}@{text}"), text);
     }
 }
@@ -120,7 +120,13 @@ fn shows_nothing(url: &str, rest: &str) {
         let shown = settings.map_or_else(|error| error, |settings| format!("{settings:?}"));
         assert!(rest.contains(PASSWORD) || !shown.contains(PASSWORD), "{shown}");
     }
-    #[cfg(not(feature = "redis"))]
+    #[cfg(feature = "memcached")]
+    {
+        let settings = crate::store::memcached::settings(url);
+        let shown = settings.map_or_else(|error| error, |settings| format!("{settings:?}"));
+        assert!(rest.contains(PASSWORD) || !shown.contains(PASSWORD), "{shown}");
+    }
+    #[cfg(not(any(feature = "redis", feature = "memcached")))]
     let _ = rest;
 }
 

@@ -91,7 +91,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Journal {
-    #[cfg(any(feature = "redis", feature = "test-util", feature = "sim"))]
+    #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim"))]
     /// One whose contents are the `debt` of this process.
     pub(crate) fn new(debt: Debt) -> Self {
         Self { debt, ..Self::default() }

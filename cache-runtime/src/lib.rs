@@ -35,7 +35,7 @@ extern crate self as cache_runtime;
 
 mod around;
 #[cfg_attr(
-    not(any(feature = "redis", feature = "test-util", feature = "sim")),
+    not(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim")),
     allow(dead_code, reason = "a store in process is always there")
 )]
 mod breaker;
@@ -48,7 +48,7 @@ mod codec;
 mod context;
 mod core;
 #[cfg_attr(
-    not(any(feature = "redis", feature = "test-util", feature = "sim")),
+    not(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim")),
     allow(dead_code, reason = "a store in process is always there")
 )]
 mod debt;

@@ -19,6 +19,8 @@ pub use crate::sim::plan::Outcome;
 pub use crate::sim::plan::Plan;
 pub use crate::sim::plan::connect_broken;
 pub use crate::sim::workload::run;
+#[cfg(feature = "memcached")]
+pub use crate::store::memcached::server::Memcached;
 #[cfg(feature = "redis")]
 pub use crate::store::redis::server::Server;
 #[cfg(feature = "redis")]

@@ -17,7 +17,7 @@
 //! `conformance` holds the same as tests, which every store runs.
 
 pub(crate) mod off;
-#[cfg(any(feature = "redis", feature = "test-util", feature = "sim"))]
+#[cfg(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim"))]
 pub(crate) mod shielded;
 
 use std::fmt;
@@ -156,7 +156,7 @@ pub(crate) struct Begin {
     pub(crate) registers: Vec<Register>,
     /// How long tokens live that are created here.
     #[cfg_attr(
-        not(any(test, feature = "redis", feature = "sim")),
+        not(any(test, feature = "redis", feature = "memcached", feature = "sim")),
         expect(dead_code, reason = "in process nothing expires but entries")
     )]
     pub(crate) token_life: Duration,
@@ -217,12 +217,12 @@ pub(crate) struct Fill {
     pub(crate) life: Duration,
     /// Registers whose tokens shall live at least `token_life` from now.
     #[cfg_attr(
-        not(any(test, feature = "redis", feature = "sim")),
+        not(any(test, feature = "redis", feature = "memcached", feature = "sim")),
         expect(dead_code, reason = "in process nothing expires but entries")
     )]
     pub(crate) touch: Vec<Register>,
     #[cfg_attr(
-        not(any(test, feature = "redis", feature = "sim")),
+        not(any(test, feature = "redis", feature = "memcached", feature = "sim")),
         expect(dead_code, reason = "in process nothing expires but entries")
     )]
     pub(crate) token_life: Duration,
@@ -326,6 +326,8 @@ impl FromIterator<Register> for Targets {
 
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(feature = "memcached")]
+pub(crate) mod memcached;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod model;
 #[cfg(feature = "redis")]

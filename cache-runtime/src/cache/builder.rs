@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::breaker;
-#[cfg(any(feature = "redis", feature = "test-util"))]
+#[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::breaker::Breaker;
 use crate::cache::Cache;
 use crate::cache::trial;
@@ -16,25 +16,29 @@ use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::core::Core;
 use crate::core::Settings;
-#[cfg(any(feature = "redis", feature = "test-util"))]
+#[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::debt::Debt;
 use crate::envelope::MOST_DEPENDENCIES;
 use crate::error::Error;
 use crate::error::Kind;
-#[cfg(any(feature = "redis", feature = "test-util"))]
+#[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::host::SharedHost;
 use crate::host::Threaded;
 use crate::key::Secret;
 use crate::local::Capacity;
 use crate::local::Local;
 use crate::policy::LONGEST;
-#[cfg(any(feature = "redis", feature = "test-util"))]
+#[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::store::Store;
+#[cfg(feature = "memcached")]
+use crate::store::memcached;
+#[cfg(feature = "memcached")]
+use crate::store::memcached::Memcached;
 #[cfg(feature = "redis")]
 use crate::store::redis;
 #[cfg(feature = "redis")]
 use crate::store::redis::Redis;
-#[cfg(any(feature = "redis", feature = "test-util"))]
+#[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::store::shielded::Shielded;
 #[cfg(feature = "test-util")]
 use crate::testing::Faults;
@@ -368,6 +372,10 @@ impl Builder {
         if let Ok(store) = redis::settings(&self.url) {
             return format!("the Redis at {}", store.address());
         }
+        #[cfg(feature = "memcached")]
+        if let Ok(store) = memcached::settings(&self.url) {
+            return format!("the Memcached at {}", store.address());
+        }
         "the store".to_owned()
     }
 
@@ -396,11 +404,20 @@ impl Builder {
         Core::new(store, host, self.clock, self.settings).owing(debt)
     }
 
-    #[cfg(feature = "redis")]
-    fn build_remote(mut self) -> Result<Cache, Error> {
-        if !self.url.starts_with("redis") {
-            return Err(self.unknown_url());
+    fn build_remote(self) -> Result<Cache, Error> {
+        #[cfg(feature = "redis")]
+        if self.url.starts_with("redis") {
+            return self.build_on_redis();
         }
+        #[cfg(feature = "memcached")]
+        if self.url.starts_with("memcached:") {
+            return self.build_on_memcached();
+        }
+        Err(self.unknown_url())
+    }
+
+    #[cfg(feature = "redis")]
+    fn build_on_redis(mut self) -> Result<Cache, Error> {
         if self.capacity.is_some() {
             return Err(Kind::Setting("a capacity is of the in-process store; a Redis has `maxmemory`").into());
         }
@@ -411,14 +428,47 @@ impl Builder {
         if let Some((user, password)) = &self.credentials {
             store = store.credentials(user, password);
         }
-        check_namespace(store.namespace_text())?;
-        self.settings.namespace = store.namespace_text().into();
-        self.settings.packing.codec = self.codec.unwrap_or(store.codec);
+        self.is_called(store.namespace_text(), store.codec)?;
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
         let host = self.host();
         let runtime = host.handle().ok_or(Kind::Thread)?.clone();
-        let host: SharedHost = Arc::new(host);
-        let store: Arc<dyn Store> = Arc::new(Redis::new(store, runtime).map_err(Kind::Url)?);
+        let store = Redis::new(store, runtime).map_err(Kind::Url)?;
+        Ok(self.build_over(Arc::new(store), Arc::new(host)))
+    }
+
+    #[cfg(feature = "memcached")]
+    fn build_on_memcached(mut self) -> Result<Cache, Error> {
+        if self.capacity.is_some() {
+            return Err(Kind::Setting("a capacity is of the in-process store; a Memcached has `-m`").into());
+        }
+        if self.credentials.is_some() {
+            return Err(Kind::Setting("credentials are of a Redis; a Memcached is asked without").into());
+        }
+        let mut store = memcached::settings(&self.url).map_err(Kind::Url)?;
+        if let Some(namespace) = &self.namespace {
+            store = store.namespace(namespace);
+        }
+        self.is_called(store.namespace_text(), store.codec)?;
+        store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
+        let [server] = &store.servers[..] else {
+            return Err(Kind::Url("one server of Memcached, and not a list of them".into()).into());
+        };
+        let host = self.host();
+        let runtime = host.handle().ok_or(Kind::Thread)?.clone();
+        let store = Memcached::new(&store, server, runtime);
+        Ok(self.build_over(Arc::new(store), Arc::new(host)))
+    }
+
+    #[cfg(any(feature = "redis", feature = "memcached"))]
+    fn is_called(&mut self, namespace: &str, codec: Codec) -> Result<(), Error> {
+        check_namespace(namespace)?;
+        self.settings.namespace = namespace.into();
+        self.settings.packing.codec = self.codec.unwrap_or(codec);
+        Ok(())
+    }
+
+    #[cfg(any(feature = "redis", feature = "memcached"))]
+    fn build_over(self, store: Arc<dyn Store>, host: SharedHost) -> Cache {
         #[cfg(feature = "test-util")]
         let store = match &self.faults {
             Some(faults) => faults.over(store, &host, &self.clock, &self.settings),
@@ -427,11 +477,11 @@ impl Builder {
         #[cfg(feature = "metrics")]
         let store = Arc::new(crate::metrics::facade::Timed::new(store, self.settings.namespace.clone()));
         let (store, debt) = self.shielded(store, &host);
-        Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debt)))
+        Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debt))
     }
 
     /// Puts a breaker in front of `store`, and the debt that it asks about beside it.
-    #[cfg(any(feature = "redis", feature = "test-util"))]
+    #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
     fn shielded(&self, store: Arc<dyn Store>, host: &SharedHost) -> (Arc<dyn Store>, Debt) {
         let debt = Debt::default();
         let breaker = Arc::new(Breaker::new(self.settings.breaker, self.clock.clone(), host.clone(), debt.clone()));
@@ -442,18 +492,16 @@ impl Builder {
         (Arc::new(Shielded::new(store, breaker)), debt)
     }
 
-    #[cfg(not(feature = "redis"))]
-    fn build_remote(self) -> Result<Cache, Error> {
-        Err(self.unknown_url())
-    }
-
     fn unknown_url(&self) -> Error {
         // Text without a scheme may begin with a password.
         let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
         let named = scheme.filter(|scheme| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+'));
         let wrong =
             named.map_or("not the address of a store".to_owned(), |scheme| format!("no store is named by `{scheme}:`"));
-        Kind::Url(format!("{wrong}; use `memory:`, `redis://host:port` or `redis+unix:///path`")).into()
+        Kind::Url(format!(
+            "{wrong}; use `memory:`, `redis://host:port`, `redis+unix:///path` or `memcached://host:port`"
+        ))
+        .into()
     }
 
     fn host(&self) -> Threaded {

@@ -3,7 +3,7 @@
 //! A handle is made when it is first needed, by the recorder of that moment, and kept: nothing is looked up again, and a recorder that is installed later
 //! learns nothing of what has a handle already. `docs/observability.md` lists all names and labels.
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "memcached"))]
 mod times;
 
 use std::fmt;
@@ -24,7 +24,7 @@ use crate::explain::Refusal;
 use crate::explain::Stale;
 use crate::metrics::Happened;
 use crate::metrics::Operation;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "memcached"))]
 pub(crate) use crate::metrics::facade::times::Timed;
 use crate::site::Site;
 
@@ -235,17 +235,17 @@ impl Operation {
         match self {
             Self::Read => "read",
             Self::Begin => "begin",
-            #[cfg(feature = "redis")]
+            #[cfg(any(feature = "redis", feature = "memcached"))]
             Self::Renew => "renew",
-            #[cfg(feature = "redis")]
+            #[cfg(any(feature = "redis", feature = "memcached"))]
             Self::Release => "release",
-            #[cfg(feature = "redis")]
+            #[cfg(any(feature = "redis", feature = "memcached"))]
             Self::Fill => "fill",
-            #[cfg(feature = "redis")]
+            #[cfg(any(feature = "redis", feature = "memcached"))]
             Self::Touch => "touch",
-            #[cfg(feature = "redis")]
+            #[cfg(any(feature = "redis", feature = "memcached"))]
             Self::Mark => "mark",
-            #[cfg(feature = "redis")]
+            #[cfg(any(feature = "redis", feature = "memcached"))]
             Self::Revoke => "revoke",
         }
     }

@@ -39,17 +39,17 @@ pub(crate) enum Happened {
 pub(crate) enum Operation {
     Read,
     Begin,
-    #[cfg(all(feature = "metrics", feature = "redis"))]
+    #[cfg(all(feature = "metrics", any(feature = "redis", feature = "memcached")))]
     Renew,
-    #[cfg(all(feature = "metrics", feature = "redis"))]
+    #[cfg(all(feature = "metrics", any(feature = "redis", feature = "memcached")))]
     Release,
-    #[cfg(all(feature = "metrics", feature = "redis"))]
+    #[cfg(all(feature = "metrics", any(feature = "redis", feature = "memcached")))]
     Fill,
-    #[cfg(all(feature = "metrics", feature = "redis"))]
+    #[cfg(all(feature = "metrics", any(feature = "redis", feature = "memcached")))]
     Touch,
-    #[cfg(all(feature = "metrics", feature = "redis"))]
+    #[cfg(all(feature = "metrics", any(feature = "redis", feature = "memcached")))]
     Mark,
-    #[cfg(all(feature = "metrics", feature = "redis"))]
+    #[cfg(all(feature = "metrics", any(feature = "redis", feature = "memcached")))]
     Revoke,
 }
 

@@ -47,6 +47,11 @@ pub(crate) trait Subject: Send + Sync {
 
     /// Lets time go by: a held clock is moved, a real one waited for.
     fn advance(&self, by: Duration) -> Waiting<'_>;
+
+    /// After which what lived for [`SHORT`] is gone.
+    fn later(&self) -> Duration {
+        LATER
+    }
 }
 
 pub(crate) type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -68,16 +73,45 @@ pub(crate) async fn all(subject: &dyn Subject) {
     assert!(breaches.is_empty(), "the store does not conform: {breaches:#?}");
 }
 
+/// Runs every case, all at the same time: for a store whose time is the real one, and long.
+///
+/// # Panics
+///
+/// As [`all`] does.
+#[cfg(feature = "memcached")]
+pub(crate) async fn all_together(subject: &dyn Subject) {
+    let mut cases: Vec<_> = laws().map(|law| Box::pin(breach(subject, law))).collect();
+    let mut breaches = Vec::new();
+    std::future::poll_fn(|context| {
+        cases.retain_mut(|case| match case.as_mut().poll(context) {
+            std::task::Poll::Ready(breach) => {
+                breaches.extend(breach);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if cases.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    assert!(breaches.is_empty(), "the store does not conform: {breaches:#?}");
+}
+
 /// Runs every case, and says which laws do not hold.
 pub(crate) async fn breaches(subject: &dyn Subject) -> Vec<Breach> {
     let mut breaches = Vec::new();
-    for &(law, case) in [registers::LAWS, leases::LAWS, fills::LAWS, marks::LAWS].into_iter().flatten() {
-        let bench = Bench { subject, store: subject.store(), law, run: rand::random() };
-        if let Err(Seen(seen)) = case(&bench).await {
-            breaches.push(Breach { law, seen });
-        }
+    for law in laws() {
+        breaches.extend(breach(subject, law).await);
     }
     breaches
+}
+
+fn laws() -> impl Iterator<Item = Law> {
+    [registers::LAWS, leases::LAWS, fills::LAWS, marks::LAWS].into_iter().flatten().copied()
+}
+
+async fn breach(subject: &dyn Subject, (law, case): Law) -> Option<Breach> {
+    let bench = Bench { subject, store: subject.store(), law, run: rand::random() };
+    case(&bench).await.err().map(|Seen(seen)| Breach { law, seen })
 }
 
 type Law = (&'static str, for<'a> fn(&'a Bench<'a>) -> Verdict<'a>);
@@ -112,7 +146,7 @@ impl Bench<'_> {
     }
 
     async fn later(&self) {
-        self.subject.advance(LATER).await;
+        self.subject.advance(self.subject.later()).await;
     }
 
     async fn read(&self, entry: Option<&Name>, registers: &[Register]) -> Result<Reading, Seen> {

@@ -97,7 +97,6 @@ impl Scheme {
             "rediss+sentinel" => (Kind::Sentinel, true),
             "redis+cluster" => (Kind::Cluster, false),
             "rediss+cluster" => (Kind::Cluster, true),
-            "memcached" => return Err("`memcached://` comes later; use `redis://` or `memory:`".into()),
             _ => return Err("not the address of a Redis; write one like `redis://127.0.0.1:6379`".into()),
         };
         if encrypted && !cfg!(feature = "redis-tls") {
@@ -384,7 +383,6 @@ mod tests {
             ("rediss://ann:hunter2@host", "feature `redis-tls`"),
             #[cfg(feature = "redis-tls")]
             ("rediss://ann:hunter2@host?cert=/hunter2", "both `cert` and `key`"),
-            ("memcached://a", "comes later"),
             ("http://ann:hunter2@host", "not the address"),
             ("hunter2", "not the address"),
             ("redis:ann:hunter2@host", "not a URL"),

@@ -1,0 +1,141 @@
+//! A connection that heals by itself.
+//!
+//! - No call waits for a reconnection: while there is no connection, every call fails at once. Only a call that comes before the very first attempt has ended may wait for
+//!   that one, within its deadline.
+//! - When a connection has ended, a task connects anew: at once if it had lasted, else after a pause that grows from 50 ms to 1 s, with jitter. One that does not last counts as an attempt that failed.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::Weak;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
+
+use super::session;
+use super::session::Session;
+use crate::store::StoreError;
+
+/// A connection, or the attempts to have one.
+#[derive(Debug)]
+pub(super) struct Link {
+    server: String,
+    connect_timeout: Duration,
+    live: ArcSwapOption<Session>,
+    /// Whether the first attempt to connect has ended.
+    tried: watch::Sender<bool>,
+    /// Why there is no connection.
+    reason: Mutex<String>,
+}
+
+impl Link {
+    /// Begins to connect. Must be called on the runtime that does the I/O.
+    pub(super) fn connect(server: &str, connect_timeout: Duration) -> Arc<Self> {
+        let link = Arc::new(Self {
+            server: server.to_owned(),
+            connect_timeout,
+            live: ArcSwapOption::empty(),
+            tried: watch::Sender::new(false),
+            reason: Mutex::new("not connected yet".into()),
+        });
+        tokio::spawn(heal(Arc::downgrade(&link)));
+        link
+    }
+
+    /// Ends when the first attempt to connect has ended, which has a deadline.
+    pub(super) async fn tried(&self) {
+        // The sender lives as long as this.
+        let _ = self.tried.subscribe().wait_for(|&tried| tried).await;
+    }
+
+    /// The connection, if there is one now, or that there is none yet.
+    pub(super) fn session(&self) -> Result<Option<Arc<Session>>, StoreError> {
+        let live = self.live.load_full();
+        if live.is_none() && *self.tried.borrow() { Err(self.reason()) } else { Ok(live) }
+    }
+
+    /// The connection, or the first one that there will be.
+    pub(super) async fn first_session(&self, deadline: Instant) -> Result<Arc<Session>, StoreError> {
+        // Both ways it can fail are seen below.
+        let _ = timeout_at(deadline, self.tried()).await;
+        self.session()?.ok_or_else(|| self.reason())
+    }
+
+    async fn attempt(&self) -> Result<TcpStream, String> {
+        let stream = TcpStream::connect(&self.server).await.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        session::greet(&stream).await?;
+        Ok(stream)
+    }
+
+    /// Uses a connection until it ends, and says why it did and how long to wait before the next.
+    async fn hold(link: Weak<Self>, stream: TcpStream, pause: Duration) -> Option<(String, Duration)> {
+        let (session, line) = Session::over(stream);
+        let since = Instant::now();
+        {
+            let link = link.upgrade()?;
+            link.live.store(Some(Arc::new(session)));
+            let first = !link.tried.send_replace(true);
+            tracing::info!(address = %link.server, first, "connected to Memcached");
+        }
+        let why = session::run(line).await;
+        Some((why, if since.elapsed() < LASTING { pause } else { Duration::ZERO }))
+    }
+
+    fn lost(&self, why: &str) {
+        self.note(why);
+        self.live.store(None);
+        tracing::warn!(address = %self.server, reason = why, "lost Memcached; running without it until it is back");
+    }
+
+    fn failed(&self, why: &str) {
+        let again = *self.reason.lock().unwrap_or_else(PoisonError::into_inner) == why;
+        self.note(why);
+        if !self.tried.send_replace(true) {
+            tracing::warn!(address = %self.server, reason = why, "cannot connect to Memcached; running without it until it is there");
+        } else if !again {
+            tracing::debug!(address = %self.server, reason = why, "cannot connect to Memcached");
+        }
+    }
+
+    fn note(&self, why: &str) {
+        why.clone_into(&mut self.reason.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn reason(&self) -> StoreError {
+        StoreError::Gone(self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+/// Connects again and again, and ends when the link is dropped.
+async fn heal(link: Weak<Link>) {
+    let mut pause = Duration::ZERO;
+    loop {
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        let next = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let Some(connecting) = link.upgrade() else { return };
+        let attempt = tokio::time::timeout(connecting.connect_timeout, connecting.attempt()).await;
+        pause = next;
+        let stream = match attempt.unwrap_or_else(|_| Err("no connection in time".into())) {
+            Ok(stream) => stream,
+            Err(why) => {
+                connecting.failed(&why);
+                continue;
+            }
+        };
+        drop(connecting);
+        let Some((why, next)) = Link::hold(link.clone(), stream, next).await else { return };
+        pause = next;
+        let Some(link) = link.upgrade() else { return };
+        link.lost(&why);
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A connection that ended sooner is not replaced at once.
+const LASTING: Duration = Duration::from_secs(1);

@@ -22,6 +22,12 @@ pub use crate::sim::workload::run;
 #[cfg(feature = "memcached")]
 pub use crate::store::memcached::server::Memcached;
 #[cfg(feature = "redis")]
+pub use crate::store::redis::server::Cluster;
+#[cfg(feature = "redis")]
+pub use crate::store::redis::server::SentinelSet;
+#[cfg(feature = "redis")]
 pub use crate::store::redis::server::Server;
 #[cfg(feature = "redis")]
 pub use crate::store::redis::server::Snapshot;
+#[cfg(feature = "redis-tls")]
+pub use crate::store::redis::server::TlsServer;

@@ -1,4 +1,11 @@
-//! A Redis server of a test's own, which ends with it.
+//! Redis servers of a test's own, which end with it: one, one that encrypts, a master with replicas and sentinels, and a Cluster.
+//!
+//! A server that cannot be run is a panic which says what to install, and so is a wait that has lasted too long, which says what it waited for.
+
+mod cluster;
+mod sentinel;
+#[cfg(feature = "redis-tls")]
+mod tls;
 
 use std::fmt;
 use std::fmt::Write;
@@ -17,6 +24,11 @@ use std::time::Instant;
 
 use redis::Value;
 
+pub use self::cluster::Cluster;
+pub use self::sentinel::SentinelSet;
+#[cfg(feature = "redis-tls")]
+pub use self::tls::TlsServer;
+
 /// A real `redis-server` on a free port of this machine and on a socket, without persistence, in a directory of its own.
 ///
 /// It is stopped when this is dropped. Every method blocks.
@@ -26,10 +38,22 @@ use redis::Value;
 /// Every method panics when the server cannot be run. A test that cannot run has not passed.
 #[derive(Debug)]
 pub struct Server {
+    kind: Kind,
     port: u16,
     directory: PathBuf,
     arguments: Vec<String>,
     child: Mutex<Option<Child>>,
+}
+
+/// What a server is run as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Plain,
+    #[cfg(feature = "redis-tls")]
+    Encrypted,
+    /// With [`CONFIGURATION`] in its directory, which it writes to.
+    Sentinel,
+    Node,
 }
 
 impl Server {
@@ -42,24 +66,52 @@ impl Server {
     /// Starts a server with further arguments, such as `["--maxmemory", "2mb"]`.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::prepared(Kind::Plain, arguments).started()
+    }
+
+    /// One that has a directory and does not run yet.
+    fn prepared(kind: Kind, arguments: &[&str]) -> Self {
         let name = format!("redis-{}-{:x}", std::process::id(), rand::random::<u64>());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).expect("a directory for a server");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut server = Self { port: 0, directory, arguments, child: Mutex::new(None) };
+        Self { kind, port: 0, directory, arguments, child: Mutex::new(None) }
+    }
+
+    fn started(mut self) -> Self {
         for _ in 0..ATTEMPTS {
-            server.port = free_port();
-            if server.run() {
-                return server;
+            self.port = free_port(self.kind);
+            if self.run() {
+                return self;
             }
         }
-        panic!("redis-server does not start; see {}", server.directory.display());
+        panic!("redis-server does not start; see {}", self.directory.display());
     }
 
     /// Its address, as a cache takes it.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its address for `user`, who was [let in](Self::let_in).
+    #[must_use]
+    pub fn url_of(&self, user: &str, password: &str) -> String {
+        format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// Lets `user` do what `rules` allow, as `ACL SETUSER` takes them, until the server ends.
+    pub fn let_in(&self, user: &str, password: &str, rules: &str) {
+        let password = format!(">{password}");
+        let words = ["ACL", "SETUSER", user, "reset", "on", &password];
+        let words: Vec<&str> = words.into_iter().chain(rules.split(' ')).collect();
+        self.command(&words).expect("rules for a user");
+    }
+
+    /// Where it listens on this machine.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The address of its socket, as a cache takes it.
@@ -116,7 +168,11 @@ impl Server {
     /// What the server said, or why it did not.
     pub fn command(&self, words: &[&str]) -> Result<String, String> {
         let ask = || {
-            let mut connection = redis::Client::open(self.url())?.get_connection_with_timeout(PATIENCE)?;
+            #[cfg(feature = "redis-tls")]
+            let url = if self.kind == Kind::Encrypted { self.socket_url() } else { self.url() };
+            #[cfg(not(feature = "redis-tls"))]
+            let url = self.url();
+            let mut connection = redis::Client::open(url)?.get_connection_with_timeout(PATIENCE)?;
             connection.set_read_timeout(Some(PATIENCE))?;
             let mut command = redis::Cmd::new();
             command.arg(words).query::<Value>(&mut connection)
@@ -144,8 +200,17 @@ impl Server {
 
     fn run(&self) -> bool {
         let port = self.port.to_string();
-        let spawned = Command::new("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--unixsocket", "redis.sock"])
+        let program = program();
+        let mut command = Command::new(&program);
+        match self.kind {
+            Kind::Plain => command.args(["--port", &port]),
+            #[cfg(feature = "redis-tls")]
+            Kind::Encrypted => command.args(["--port", "0", "--tls-port", &port]),
+            Kind::Sentinel => command.args([CONFIGURATION, "--sentinel", "--port", &port]),
+            Kind::Node => command.args(["--port", &port, "--cluster-enabled", "yes"]),
+        };
+        let spawned = command
+            .args(["--bind", "127.0.0.1", "--unixsocket", "redis.sock"])
             .args(["--save", "", "--appendonly", "no", "--dir", "."])
             .args(&self.arguments)
             .current_dir(&self.directory)
@@ -156,7 +221,7 @@ impl Server {
         match spawned {
             Ok(child) => *self.child() = Some(child),
             Err(error) => {
-                panic!("cannot run redis-server ({error}); install it, for example with `apt-get install redis-server`")
+                panic!("cannot run {program} ({error}); install it, for example with `apt-get install redis-server`")
             }
         }
         let began = Instant::now();
@@ -196,9 +261,42 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a free port").port()
+/// `redis-server`, or what `REDIS_SERVER` names in its place.
+fn program() -> String {
+    std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
+}
+
+fn free_port(kind: Kind) -> u16 {
+    loop {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = listener.local_addr().expect("a free port").port();
+        // The nodes of a Cluster speak to each other on another, ten thousand above.
+        if kind != Kind::Node || port < 55_000 {
+            return port;
+        }
+    }
+}
+
+/// Waits until `is_so`, and panics with `what` if that takes too long.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    assert!(within(LONG_PATIENCE, is_so), "waited {LONG_PATIENCE:?} in vain until {what}");
+}
+
+/// Waits until `is_so`, and says whether it came to be.
+fn within(patience: Duration, is_so: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while !is_so() {
+        if began.elapsed() > patience {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+/// What `name` stands for in lines of `name:value`.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 fn render(value: &Value, text: &mut String) {
@@ -231,11 +329,15 @@ impl fmt::Debug for Snapshot {
     }
 }
 
+/// Where a sentinel keeps what it knows.
+const CONFIGURATION: &str = "sentinel.conf";
 /// What a server reads when it starts.
 const DUMP: &str = "dump.rdb";
 /// Somebody else may take the port first.
 const ATTEMPTS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For what several servers have to agree on.
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,187 @@
+//! A master, two replicas and three sentinels that watch over them.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use super::CONFIGURATION;
+use super::Kind;
+use super::Server;
+use super::field;
+use super::until;
+
+/// One master and two replicas, with three sentinels of which two decide. They call the master [`NAME`](Self::NAME), and take one for dead that was silent for half a second.
+#[derive(Debug)]
+pub struct SentinelSet {
+    servers: Vec<Server>,
+    sentinels: Vec<Server>,
+}
+
+impl SentinelSet {
+    /// What the sentinels call their master.
+    pub const NAME: &str = "main";
+
+    /// Starts all of them, and waits until they know each other.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be run, or do not find each other.
+    #[must_use]
+    pub fn start() -> Self {
+        let master = Server::start();
+        let port = master.port().to_string();
+        let mut servers = vec![master];
+        servers.extend((0..2).map(|_| Server::start_with(&["--replicaof", "127.0.0.1", &port])));
+        let sentinels = (0..3).map(|_| sentinel(&port)).collect();
+        let set = Self { servers, sentinels };
+        until("the replicas are connected", || set.replicas() == 2);
+        until("the sentinels know each other", || {
+            set.sentinels.iter().all(|sentinel| {
+                let info = sentinel.command(&["INFO", "sentinel"]).unwrap_or_default();
+                info.contains("status=ok") && info.contains("slaves=2") && info.contains("sentinels=3")
+            })
+        });
+        set
+    }
+
+    /// The address of the master, as a cache takes it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let hosts: Vec<String> = self.sentinels.iter().map(|one| format!("127.0.0.1:{}", one.port())).collect();
+        format!("redis+sentinel://{}/{}", hosts.join(","), Self::NAME)
+    }
+
+    /// The three servers, in no order of rank.
+    #[must_use]
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The three sentinels.
+    #[must_use]
+    pub fn sentinels(&self) -> &[Server] {
+        &self.sentinels
+    }
+
+    /// Which server the sentinels that run take for the master, once they agree and it knows it itself.
+    ///
+    /// # Panics
+    ///
+    /// When that does not come to be.
+    #[must_use]
+    pub fn master(&self) -> usize {
+        self.agreed(None)
+    }
+
+    /// The same, once it is another than `before`.
+    ///
+    /// # Panics
+    ///
+    /// When that does not come to be.
+    #[must_use]
+    pub fn master_after(&self, before: usize) -> usize {
+        self.agreed(Some(before))
+    }
+
+    /// Ends the master as a crash does, and says which one that was.
+    #[must_use]
+    pub fn kill_master(&self) -> usize {
+        let master = self.master();
+        self.servers[master].kill();
+        master
+    }
+
+    /// Has the sentinels make another server the master, and returns it. The old one goes on for some seconds, and takes itself for the master.
+    ///
+    /// # Panics
+    ///
+    /// When they do not.
+    #[must_use]
+    pub fn failover(&self) -> usize {
+        let before = self.master();
+        // One that has just changed its mind refuses.
+        until("a sentinel takes the order", || {
+            self.sentinels.iter().any(|one| one.command(&["SENTINEL", "FAILOVER", Self::NAME]).is_ok())
+        });
+        self.master_after(before)
+    }
+
+    /// Waits until both others follow the master.
+    ///
+    /// # Panics
+    ///
+    /// When they do not.
+    pub fn until_whole(&self) {
+        until("two replicas follow the master", || self.replicas() == 2);
+    }
+
+    fn agreed(&self, not: Option<usize>) -> usize {
+        let mut last = None;
+        for _ in 0..ROUNDS {
+            let named: Vec<Option<usize>> = self.sentinels.iter().filter_map(|one| self.named_by(one)).collect();
+            last = named.first().copied().flatten();
+            let is_one = last.is_some() && named.iter().all(|one| *one == last);
+            if let Some(master) = last.filter(|&one| is_one && Some(one) != not && self.is_master(one)) {
+                return master;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the sentinels do not agree on a master; the last named was {last:?}, and not wanted is {not:?}");
+    }
+
+    /// Whom a sentinel takes for the master; nothing if it does not run.
+    fn named_by(&self, sentinel: &Server) -> Option<Option<usize>> {
+        let said = sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::NAME]).ok()?;
+        let port = said.lines().nth(1).and_then(|port| port.parse::<u16>().ok());
+        Some(port.and_then(|port| self.servers.iter().position(|server| server.port() == port)))
+    }
+
+    fn is_master(&self, server: usize) -> bool {
+        let info = self.servers[server].command(&["INFO", "replication"]).unwrap_or_default();
+        field(&info, "role") == Some("master")
+    }
+
+    /// How many replicas the master has whose copies are whole.
+    fn replicas(&self) -> usize {
+        let of = |server: &Server| {
+            let info = server.command(&["INFO", "replication"]).unwrap_or_default();
+            info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count()
+        };
+        self.servers.iter().map(of).max().unwrap_or(0)
+    }
+}
+
+fn sentinel(port: &str) -> Server {
+    let server = Server::prepared(Kind::Sentinel, &[]);
+    let name = SentinelSet::NAME;
+    let configuration = format!(
+        "sentinel monitor {name} 127.0.0.1 {port} 2\n\
+         sentinel down-after-milliseconds {name} 500\n\
+         sentinel failover-timeout {name} 3000\n"
+    );
+    fs::write(server.directory.join(CONFIGURATION), configuration).expect("a configuration for a sentinel");
+    server.started()
+}
+
+/// As often as the sentinels are asked, every twenty milliseconds or more.
+const ROUNDS: usize = 1500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentinels_change_the_master_when_told_and_when_it_is_gone() {
+        let set = SentinelSet::start();
+        let first = set.master();
+        assert_eq!(first, 0);
+        let second = set.failover();
+        assert_ne!(second, first);
+        set.until_whole();
+        assert_eq!(set.kill_master(), second);
+        let third = set.master_after(second);
+        assert_ne!(third, second);
+        set.servers()[second].restart();
+        set.until_whole();
+    }
+}

@@ -3,7 +3,10 @@
 mod conformance;
 mod faults;
 mod foreign;
+mod login;
 mod same;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod wire;
 
 use std::future::Future;

@@ -8,6 +8,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -47,9 +49,26 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
-        self.0.connect(name, stream).await
+        let mut stream = self.0.connect(name, stream).await?;
+        hear(&mut stream).await?;
+        Ok(stream)
     }
 }
+
+/// A server that does not like what it was shown says so only after the handshake, in the place of its first answer.
+async fn hear(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    stream.write_all(b"PING\r\n").await?;
+    stream.flush().await?;
+    // That we have to say who we are is an answer too.
+    for _ in 0..LONGEST_LINE {
+        if stream.read_u8().await? == b'\n' {
+            return Ok(());
+        }
+    }
+    Err(io::Error::other("what answers there is no Redis"))
+}
+
+const LONGEST_LINE: usize = 1024;
 
 /// Those in the file, or those that the system trusts.
 fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {

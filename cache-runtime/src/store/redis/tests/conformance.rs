@@ -9,12 +9,14 @@ use crate::store::conformance::Subject;
 use crate::store::conformance::Waiting;
 use crate::store::redis::Redis;
 use crate::store::redis::server::Server;
+#[cfg(feature = "redis-tls")]
+use crate::store::redis::server::TlsServer;
 use crate::store::redis::settings;
 
-struct Real(Arc<Redis>);
+pub(super) struct Real(Arc<Redis>);
 
 impl Real {
-    fn at(url: &str) -> Self {
+    pub(super) fn at(url: &str) -> Self {
         let settings = settings(url).unwrap().op_timeout(Duration::from_secs(5));
         Self(Arc::new(Redis::new(settings, Handle::current()).unwrap()))
     }
@@ -40,4 +42,18 @@ async fn redis_conforms() {
 async fn redis_on_a_socket_conforms() {
     let server = Server::start();
     conformance::all(&Real::at(&server.socket_url())).await;
+}
+
+#[cfg(feature = "redis-tls")]
+#[tokio::test]
+async fn redis_that_encrypts_conforms() {
+    let server = TlsServer::start();
+    conformance::all(&Real::at(&server.url())).await;
+}
+
+#[tokio::test]
+async fn another_database_conforms() {
+    let server = Server::start();
+    conformance::all(&Real::at(&format!("{}/7?client_name=shop-7", server.url()))).await;
+    assert_eq!(server.command(&["DBSIZE"]).unwrap(), "0");
 }

@@ -202,7 +202,7 @@ async fn a_change_of_state_is_one_event_without_credentials() {
 
 /// The text of this crate's events.
 #[derive(Clone, Default)]
-struct Events(Arc<std::sync::Mutex<Vec<String>>>);
+pub(super) struct Events(pub(super) Arc<std::sync::Mutex<Vec<String>>>);
 
 impl tracing::Subscriber for Events {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {

@@ -439,7 +439,7 @@ async fn a_wrong_url_is_named_without_its_credentials() {
     let wrong = [
         ("rediss://ann:hunter2@host?ca=/no/such/file", "`ca=/no/such/file` cannot be used"),
         ("redis+cluster://ann:hunter2@a,b", "`redis+cluster://` comes later"),
-        ("redis+sentinel://ann:hunter2@a,b/name", "`redis+sentinel://` comes later"),
+        ("redis+sentinel://ann:hunter2@a,b", "no name of a master"),
         ("memcached://hunter2@a", "`memcached:`"),
         ("http://ann:hunter2@host", "`http:`"),
         ("redis://ann:hunter2@host/one", "database"),

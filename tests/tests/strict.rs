@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use cache_runtime::Cache;
+use cache_runtime::sim::SentinelSet;
 use cache_runtime::sim::Server;
 
 use crate::common::until;
@@ -107,8 +108,19 @@ async fn a_replica_and_a_full_server_are_said() {
 }
 
 #[tokio::test]
+async fn a_master_that_its_sentinels_do_not_know_is_said() {
+    let set = SentinelSet::start();
+    let url = set.url().replace("redis+sentinel://", "redis+sentinel://ann:hunter2@").replace("/main", "/other");
+    let error = refused(&url).await;
+    assert!(error.ends_with("/other cannot be used: its sentinels know no master called `other`"), "{error}");
+    assert!(Cache::builder().url(&set.url()).connect_strictly().await.is_ok());
+}
+
+#[tokio::test]
 async fn a_url_that_cannot_be_understood_is_one_sentence() {
-    for url in ["", "hunter2", "ftp://ann:hunter2@host", "rediss://ann:hunter2@host", "redis://ann:hunter2@host/one"] {
+    for url in
+        ["", "hunter2", "ftp://ann:hunter2@host", "rediss://ann:hunter2@host?key=/f", "redis://ann:hunter2@host/one"]
+    {
         let error = Cache::builder().url(url).connect_strictly().await.unwrap_err();
         assert_eq!(Cache::connect(url).await.unwrap_err(), error);
         let error = error.to_string();

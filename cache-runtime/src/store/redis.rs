@@ -12,6 +12,7 @@
 mod calls;
 mod complaints;
 mod dial;
+mod finder;
 mod keys;
 mod link;
 mod reads;
@@ -36,6 +37,7 @@ use tokio::time::Instant;
 
 use self::calls::Change;
 use self::dial::Dial;
+use self::finder::Finder;
 use self::keys::Keys;
 use self::link::Link;
 use self::link::is_full;
@@ -77,15 +79,15 @@ impl Redis {
     /// A sentence, if there can be no such server.
     pub(crate) fn new(settings: Settings, runtime: Handle) -> Result<Self, String> {
         let keys = Keys::new(&settings.namespace);
-        let address = match &settings.topology {
-            Topology::Server(address) => address.clone(),
-            Topology::Sentinel(_) => return Err(comes_later("redis+sentinel")),
-            Topology::Cluster(_) => return Err(comes_later("redis+cluster")),
-        };
         let dial = Dial::new(&settings)?;
         let (link, reads) = {
             let _runtime = runtime.enter();
-            let link = Link::connect(dial, address, &settings);
+            let finder = match &settings.topology {
+                Topology::Server(address) => Finder::At(address.clone()),
+                Topology::Sentinel(sentinels) => Finder::of_sentinels(sentinels, &settings)?,
+                Topology::Cluster(_) => return Err(comes_later("redis+cluster")),
+            };
+            let link = Link::connect(dial, finder, &settings);
             let reads = Reads::start(Arc::clone(&link), keys.clone());
             (link, reads)
         };

@@ -5,17 +5,24 @@
 #[cfg(feature = "redis-tls")]
 mod tls;
 
+use std::sync::Arc;
+
 use redis::AsyncConnectionConfig;
 use redis::Client;
 use redis::ConnectionAddr;
 use redis::IntoConnectionInfo;
+use redis::ProtocolVersion;
+use redis::PushInfo;
 use redis::RedisConnectionInfo;
 use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
+use redis::aio::SendError;
 use redis::io::tcp::TcpSettings;
+use tokio::sync::Notify;
 
 #[cfg(feature = "redis-tls")]
 use self::tls::Tls;
+use super::settings::Sentinels;
 use super::settings::Settings;
 
 /// How to connect to any server of a store.
@@ -42,24 +49,62 @@ impl Dial {
         })
     }
 
+    /// How to connect to the sentinels of a store, as whom they know.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub(super) fn to_sentinels(sentinels: &Sentinels, settings: &Settings) -> Result<Self, String> {
+        // Only so what they say unasked can be told from what they answer.
+        let login = sentinels.login.clone().set_protocol(ProtocolVersion::RESP3);
+        Ok(Self { login, ..Self::new(settings)? })
+    }
+
     /// A connection on which the next command may be sent.
     ///
     /// # Errors
     ///
     /// Why there is none, without credentials.
     pub(super) async fn open(&self, address: &ConnectionAddr) -> RedisResult<MultiplexedConnection> {
-        let mut connection = self.let_in(address).await?;
+        self.open_with(address, AsyncConnectionConfig::new()).await
+    }
+
+    /// The same, and `news` is notified of whatever the server says unasked.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub(super) async fn open_and_hear(
+        &self,
+        address: &ConnectionAddr,
+        news: Arc<Notify>,
+    ) -> RedisResult<MultiplexedConnection> {
+        let hear = move |_: PushInfo| {
+            news.notify_one();
+            Ok::<(), SendError>(())
+        };
+        self.open_with(address, AsyncConnectionConfig::new().set_push_sender(hear)).await
+    }
+
+    async fn open_with(
+        &self,
+        address: &ConnectionAddr,
+        config: AsyncConnectionConfig,
+    ) -> RedisResult<MultiplexedConnection> {
+        let mut connection = self.let_in(address, config).await?;
         if let Some(name) = &self.client_name {
             redis::cmd("CLIENT").arg("SETNAME").arg(name).exec_async(&mut connection).await?;
         }
         Ok(connection)
     }
 
-    async fn let_in(&self, address: &ConnectionAddr) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_connection_timeout(None)
-            .set_pipeline_buffer_size(PIPELINE_BUFFER);
+    async fn let_in(
+        &self,
+        address: &ConnectionAddr,
+        config: AsyncConnectionConfig,
+    ) -> RedisResult<MultiplexedConnection> {
+        let config =
+            config.set_response_timeout(None).set_connection_timeout(None).set_pipeline_buffer_size(PIPELINE_BUFFER);
         #[cfg(feature = "redis-tls")]
         if let (Some(tls), ConnectionAddr::Tcp(host, port)) = (&self.tls, address) {
             let stream = tls.connect(host, *port).await?;

@@ -33,13 +33,15 @@ use super::complaints::Complaints;
 use super::complaints::in_words;
 use super::complaints::is_of_server;
 use super::dial::Dial;
+use super::finder::Finder;
+use super::finder::News;
 use super::scripts;
 use crate::store::StoreError;
 
 /// A connection, or the attempts to have one.
 pub(super) struct Link {
     dial: Dial,
-    address: ConnectionAddr,
+    finder: Finder,
     connect_timeout: Duration,
     live: ArcSwapOption<Live>,
     /// Whether the first attempt to connect has ended.
@@ -52,6 +54,7 @@ pub(super) struct Link {
 /// A connection in use.
 struct Live {
     connection: MultiplexedConnection,
+    address: ConnectionAddr,
     since: Instant,
     /// How long to wait before the next, if this one does not last.
     pause: Duration,
@@ -61,10 +64,11 @@ struct Live {
 
 impl Link {
     /// Begins to connect. Must be called on the runtime that does the I/O.
-    pub(super) fn connect(dial: Dial, address: ConnectionAddr, settings: &Settings) -> Arc<Self> {
+    pub(super) fn connect(dial: Dial, finder: Finder, settings: &Settings) -> Arc<Self> {
+        let news = finder.news();
         let link = Arc::new(Self {
             dial,
-            address,
+            finder,
             connect_timeout: settings.connect_timeout,
             live: ArcSwapOption::empty(),
             tried: watch::Sender::new(false),
@@ -72,6 +76,9 @@ impl Link {
             complaints: Complaints::default(),
         });
         tokio::spawn(heal(Arc::downgrade(&link), Duration::ZERO));
+        if news.are_possible() {
+            tokio::spawn(follow(Arc::downgrade(&link), news));
+        }
         link
     }
 
@@ -183,8 +190,16 @@ impl Link {
         }
     }
 
-    async fn attempt(&self) -> RedisResult<MultiplexedConnection> {
-        let mut connection = self.dial.open(&self.address).await?;
+    /// Gives a connection up to a server that is known to be replaced.
+    fn leave_what_was_replaced(self: &Arc<Self>) {
+        if let Some(live) = self.live.load_full().filter(|live| self.finder.is_elsewhere(&live.address)) {
+            self.give_up(&live, "another server has become the master");
+        }
+    }
+
+    async fn attempt(&self) -> RedisResult<(MultiplexedConnection, ConnectionAddr)> {
+        let address = self.finder.find().await?;
+        let mut connection = self.dial.open(&address).await?;
         let mut load = Pipeline::new();
         for command in scripts::load() {
             load.add_command(command);
@@ -193,14 +208,20 @@ impl Link {
         for reply in connection.send_packed_commands(&load, 0, count).await? {
             reply.extract_error()?;
         }
-        Ok(connection)
+        Ok((connection, address))
     }
 
-    fn use_from_now_on(&self, connection: MultiplexedConnection, pause: Duration) {
-        let live = Live { connection, since: Instant::now(), pause, misses: AtomicU32::new(0) };
+    fn use_from_now_on(
+        self: &Arc<Self>,
+        (connection, address): (MultiplexedConnection, ConnectionAddr),
+        pause: Duration,
+    ) {
+        let live = Live { connection, address, since: Instant::now(), pause, misses: AtomicU32::new(0) };
         self.live.store(Some(Arc::new(live)));
         let first = !self.tried.send_replace(true);
         tracing::info!(address = %self.address(), first, "connected to Redis");
+        // The news may have come while the connection was made.
+        self.leave_what_was_replaced();
     }
 
     fn failed(&self, why: &str, is_said: bool) {
@@ -228,7 +249,7 @@ impl Link {
     }
 
     fn address(&self) -> String {
-        self.address.to_string()
+        self.finder.to_string()
     }
 }
 
@@ -250,6 +271,14 @@ async fn heal(link: Weak<Link>, mut pause: Duration) {
             Err(_) => link.failed("no connection in time", false),
         }
         pause = next;
+    }
+}
+
+/// Follows the server to wherever it is said to be, and ends when the link is dropped.
+async fn follow(link: Weak<Link>, mut news: News) {
+    while news.next().await {
+        let Some(link) = link.upgrade() else { return };
+        link.leave_what_was_replaced();
     }
 }
 

@@ -46,7 +46,6 @@ pub(super) struct Sentinels {
     pub(super) addresses: Vec<ConnectionAddr>,
     pub(super) master: String,
     /// User and password of the sentinels themselves.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no sentinel is asked yet"))]
     pub(super) login: RedisConnectionInfo,
 }
 

@@ -5,6 +5,7 @@ mod faults;
 mod foreign;
 mod login;
 mod same;
+mod sentinel;
 #[cfg(feature = "redis-tls")]
 mod tls;
 mod wire;

@@ -10,7 +10,7 @@ use super::Server;
 use super::field;
 use super::until;
 
-/// One master and two replicas, with three sentinels of which two decide. They call the master [`NAME`](Self::NAME), and take one for dead that was silent for half a second.
+/// One master and two replicas, with three sentinels of which two decide. They call the master [`NAME`](Self::NAME), and take one for dead that was silent for a second and a half.
 #[derive(Debug)]
 pub struct SentinelSet {
     servers: Vec<Server>,
@@ -116,17 +116,18 @@ impl SentinelSet {
     }
 
     fn agreed(&self, not: Option<usize>) -> usize {
-        let mut last = None;
+        let mut last = Vec::new();
         for _ in 0..ROUNDS {
-            let named: Vec<Option<usize>> = self.sentinels.iter().filter_map(|one| self.named_by(one)).collect();
-            last = named.first().copied().flatten();
-            let is_one = last.is_some() && named.iter().all(|one| *one == last);
-            if let Some(master) = last.filter(|&one| is_one && Some(one) != not && self.is_master(one)) {
+            last = self.sentinels.iter().filter_map(|one| self.named_by(one)).collect();
+            let is_one = last.iter().all(|one| *one == last[0]);
+            let named = last.first().copied().flatten().filter(|_| is_one);
+            if let Some(master) = named.filter(|&one| Some(one) != not && self.is_master(one)) {
                 return master;
             }
             thread::sleep(Duration::from_millis(20));
         }
-        panic!("the sentinels do not agree on a master; the last named was {last:?}, and not wanted is {not:?}");
+        let masters: Vec<usize> = (0..self.servers.len()).filter(|&server| self.is_master(server)).collect();
+        panic!("the sentinels name {last:?}, masters are {masters:?}, and wanted is one other than {not:?}");
     }
 
     /// Whom a sentinel takes for the master; nothing if it does not run.
@@ -156,8 +157,8 @@ fn sentinel(port: &str) -> Server {
     let name = SentinelSet::NAME;
     let configuration = format!(
         "sentinel monitor {name} 127.0.0.1 {port} 2\n\
-         sentinel down-after-milliseconds {name} 500\n\
-         sentinel failover-timeout {name} 3000\n"
+         sentinel down-after-milliseconds {name} 1500\n\
+         sentinel failover-timeout {name} 5000\n"
     );
     fs::write(server.directory.join(CONFIGURATION), configuration).expect("a configuration for a sentinel");
     server.started()

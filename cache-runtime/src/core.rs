@@ -16,8 +16,7 @@ use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::closing::Closing;
 use crate::codec::Value;
-#[cfg(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim"))]
-use crate::debt::Debt;
+use crate::debt::Debts;
 use crate::envelope::Packing;
 use crate::epoch::Epoch;
 use crate::flight::Flights;
@@ -178,7 +177,7 @@ impl Core {
             settings,
             flights: Arc::new(Flights::new()),
             metrics,
-            journal: Journal::default(),
+            journal: Journal::new(Debts::default()),
             bulkheads: Bulkheads::new(bulkhead),
             touched: Hints::new(10_000),
             closing: Closing::default(),
@@ -189,10 +188,10 @@ impl Core {
         }
     }
 
-    /// Writes what it owes its store into `debt`, which somebody between it and the store looks at.
+    /// Writes what it owes its store into `debts`, which somebody between it and the store looks at.
     #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim"))]
-    pub(crate) fn owing(mut self, debt: Debt) -> Self {
-        self.journal = Journal::new(debt);
+    pub(crate) fn owing(mut self, debts: impl Into<Debts>) -> Self {
+        self.journal = Journal::new(debts.into());
         self
     }
 

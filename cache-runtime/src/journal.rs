@@ -5,10 +5,13 @@
 //!
 //! What is kept is bounded. Beyond, all of it is replaced by one invalidation that is as good as all of them: that of the namespace's [epoch](crate::epoch). Until it is delivered this process uses
 //! nothing of the cache.
+//!
+//! Each node of a store is delivered to by itself, so that one that is away holds up none of the others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,6 +23,7 @@ use crate::core::Core;
 use crate::core::Rule;
 use crate::core::lock;
 use crate::debt::Debt;
+use crate::debt::Debts;
 use crate::epoch;
 use crate::invalidation::forget_epoch;
 use crate::invalidation::tell;
@@ -28,11 +32,15 @@ use crate::store::Targets;
 use crate::token::Register;
 
 /// What is still to be delivered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Journal {
     kept: Mutex<Kept>,
     /// Whether there is anything.
-    debt: Debt,
+    is_busy: AtomicBool,
+    /// What of it is owed to whom.
+    debts: Debts,
+    /// Who delivers what is owed to all nodes is woken by this.
+    of_all: Debt,
     /// How often something was taken off.
     deliveries: AtomicU64,
     /// Tells who waits that something was delivered.
@@ -41,8 +49,15 @@ pub(crate) struct Journal {
 
 #[derive(Debug, Default)]
 struct Kept {
-    registers: BTreeMap<Register, Undelivered>,
+    /// What is to be delivered to each node, and where there are several, then what is to be delivered to all of them.
+    parts: Vec<Part>,
     invalidations: u64,
+}
+
+/// What is delivered by itself.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    registers: BTreeMap<Register, Undelivered>,
     /// How many were taken off since the delivering began.
     delivered: usize,
     delivering: bool,
@@ -53,28 +68,35 @@ struct Kept {
 }
 
 impl Kept {
-    /// Whether all of the namespace is to be invalidated.
-    fn is_everything(&self) -> bool {
-        self.registers.contains_key(&epoch::register())
+    fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.registers.len()).sum()
     }
 
-    fn note(&mut self, register: Register, grace: Moment) {
-        let grace = self.registers.get(&register).map_or(grace, |known| known.grace.max(grace));
-        self.registers.insert(register, Undelivered { number: self.invalidations, grace });
+    /// Whether all of the namespace is to be invalidated. It is what is delivered last.
+    fn is_everything(&self) -> bool {
+        self.parts.last().is_some_and(|part| part.registers.contains_key(&epoch::register()))
+    }
+
+    fn note(&mut self, part: usize, register: Register, grace: Moment) {
+        let number = self.invalidations;
+        let registers = &mut self.parts[part].registers;
+        let grace = registers.get(&register).map_or(grace, |known| known.grace.max(grace));
+        registers.insert(register, Undelivered { number, grace });
     }
 
     /// Keeps one in the place of all.
     fn give_up(&mut self) {
         if !self.is_everything() {
-            let undelivered = self.registers.len();
+            let undelivered = self.len();
             tracing::error!(
                 undelivered,
                 "more invalidations are undelivered than the journal holds; the namespace will be emptied in their place"
             );
         }
-        let grace = self.registers.values().map(|known| known.grace).max().unwrap_or_default();
-        self.registers.clear();
-        self.note(epoch::register(), grace);
+        let known = self.parts.iter().flat_map(|part| part.registers.values());
+        let grace = known.map(|known| known.grace).max().unwrap_or_default();
+        self.parts.iter_mut().for_each(|part| part.registers.clear());
+        self.note(self.parts.len() - 1, epoch::register(), grace);
     }
 }
 
@@ -91,20 +113,28 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Journal {
-    #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim"))]
-    /// One whose contents are the `debt` of this process.
-    pub(crate) fn new(debt: Debt) -> Self {
-        Self { debt, ..Self::default() }
+    /// One whose contents are the `debts` of this process.
+    pub(crate) fn new(debts: Debts) -> Self {
+        let nodes = debts.nodes().len();
+        let parts = if nodes == 1 { 1 } else { nodes + 1 };
+        Self {
+            kept: Mutex::new(Kept { parts: vec![Part::default(); parts], invalidations: 0 }),
+            is_busy: AtomicBool::new(false),
+            debts,
+            of_all: Debt::default(),
+            deliveries: AtomicU64::new(0),
+            changed: Notify::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        lock(&self.kept).registers.len()
+        lock(&self.kept).len()
     }
 
     /// Whether anything is still to be delivered.
     #[inline]
     pub(crate) fn is_busy(&self) -> bool {
-        self.debt.is_owed()
+        self.is_busy.load(Ordering::Acquire)
     }
 
     /// Whether one of these is still to be delivered, so that this process must not use its entries.
@@ -113,8 +143,10 @@ impl Journal {
             return false;
         }
         let kept = lock(&self.kept);
-        !kept.registers.is_empty()
-            && (kept.is_everything() || registers.into_iter().any(|register| kept.registers.contains_key(register)))
+        let mut registers = registers.into_iter();
+        kept.len() > 0
+            && (kept.is_everything()
+                || registers.any(|register| kept.parts[self.part_of(register)].registers.contains_key(register)))
     }
 
     /// How often something was delivered so far.
@@ -123,28 +155,52 @@ impl Journal {
         self.deliveries.load(Ordering::SeqCst)
     }
 
-    /// Keeps `targets`, whose fills are to be refused until `grace`, and says whether somebody has to start delivering.
-    fn keep(&self, targets: &Targets, grace: Moment, capacity: usize) -> bool {
-        let mut kept = lock(&self.kept);
-        self.debt.set(true);
-        kept.invalidations += 1;
-        for register in registers(targets) {
-            kept.note(register, grace);
+    /// What is delivered together with `register`: that of its node, or what is told all of them.
+    fn part_of(&self, register: &Register) -> usize {
+        if register.is_epoch() && self.debts.nodes().len() > 1 {
+            self.debts.nodes().len()
+        } else {
+            self.debts.place(register)
         }
-        if kept.is_everything() || kept.registers.len() > capacity {
-            kept.give_up();
-        }
-        !std::mem::replace(&mut kept.delivering, true)
     }
 
-    /// The next few, and the number of the last invalidation they can speak for; `None` ends the delivering.
-    fn next(&self, now: Moment) -> Option<Next> {
+    /// Says to whom is owed what there is.
+    fn settle(&self, kept: &Kept) {
+        let of_all = kept.is_everything();
+        self.is_busy.store(kept.len() > 0, Ordering::Release);
+        for (debt, part) in self.debts.nodes().iter().zip(&kept.parts) {
+            // Whoever finds nothing owed is let through to the node.
+            debt.set(of_all || !part.registers.is_empty());
+        }
+    }
+
+    /// Keeps `targets`, whose fills are to be refused until `grace`, and says what somebody has to start delivering.
+    fn keep(&self, targets: &Targets, grace: Moment, capacity: usize) -> Vec<usize> {
         let mut kept = lock(&self.kept);
+        kept.invalidations += 1;
+        for register in registers(targets) {
+            kept.note(self.part_of(&register), register, grace);
+        }
+        if kept.is_everything() || kept.len() > capacity {
+            kept.give_up();
+        }
+        self.settle(&kept);
+        begin(&mut kept)
+    }
+
+    /// The next few of a part, and the number of the last invalidation they can speak for; `None` ends the delivering.
+    fn next(&self, part: usize, now: Moment) -> Option<Next> {
+        let mut all = lock(&self.kept);
+        let last = all.invalidations;
+        let kept = &mut all.parts[part];
         if kept.registers.is_empty() {
             kept.delivering = false;
             let delivered = std::mem::take(&mut kept.delivered);
-            drop(kept);
-            tracing::info!(delivered, "all deferred invalidations were delivered");
+            let is_all = all.len() == 0;
+            drop(all);
+            if is_all {
+                tracing::info!(delivered, "all deferred invalidations were delivered");
+            }
             return None;
         }
         let from = kept.from.clone().filter(|from| kept.registers.range(from..).next().is_some());
@@ -152,8 +208,7 @@ impl Journal {
             from.as_ref().map_or_else(|| kept.registers.range::<Register, _>(..), |from| kept.registers.range(from..));
         // Those with grace and those without are told otherwise.
         let with_grace = behind.clone().next().is_some_and(|(_, first)| first.grace > now);
-        let mut next =
-            Next { targets: Targets::default(), grace: Duration::ZERO, last: kept.invalidations, behind: None };
+        let mut next = Next { targets: Targets::default(), grace: Duration::ZERO, last, behind: None };
         let most = if kept.singly > 0 { 1 } else { Targets::BATCH };
         let mut alike = behind.filter(|(_, known)| (known.grace > now) == with_grace);
         for (register, known) in alike.by_ref().take(most) {
@@ -169,25 +224,25 @@ impl Journal {
     }
 
     /// Takes off what was delivered, but for what was invalidated once more meanwhile.
-    fn strike(&self, targets: &Targets, last: u64) {
-        let mut kept = lock(&self.kept);
+    fn strike(&self, part: usize, targets: &Targets, last: u64) {
+        let mut all = lock(&self.kept);
         // Before anything is gone, so that who finds it gone also finds this changed.
         self.deliveries.fetch_add(1, Ordering::SeqCst);
+        let kept = &mut all.parts[part];
         for register in registers(targets) {
             if kept.registers.get(&register).is_some_and(|known| known.number <= last) {
                 kept.registers.remove(&register);
                 kept.delivered += 1;
             }
         }
-        // Whoever finds nothing pending is let through to the store.
-        self.debt.set(!kept.registers.is_empty());
-        drop(kept);
+        self.settle(&all);
+        drop(all);
         self.changed.notify_waiters();
     }
 
     /// The store has answered that it does not do it: what is behind is tried before that is tried again, and what was refused together one by one.
-    fn refused(&self, next: &Next) {
-        let mut kept = lock(&self.kept);
+    fn refused(&self, part: usize, next: &Next) {
+        let kept = &mut lock(&self.kept).parts[part];
         if next.targets.len() > 1 {
             kept.singly = next.targets.len();
         } else {
@@ -197,22 +252,32 @@ impl Journal {
     }
 
     /// The store has done it.
-    fn done(&self, next: &Next) {
-        let mut kept = lock(&self.kept);
+    fn done(&self, part: usize, next: &Next) {
+        let kept = &mut lock(&self.kept).parts[part];
         kept.singly = kept.singly.saturating_sub(1);
         kept.from = next.behind.clone();
     }
 
-    /// Whether something is left that nobody delivers; who is told so delivers.
-    fn goes_on(&self) -> bool {
-        let mut kept = lock(&self.kept);
-        !kept.registers.is_empty() && !std::mem::replace(&mut kept.delivering, true)
+    /// What is left that nobody delivers; who is told so delivers.
+    fn goes_on(&self) -> Vec<usize> {
+        begin(&mut lock(&self.kept))
     }
 
     /// Nobody delivers any more.
-    fn stop(&self) {
-        lock(&self.kept).delivering = false;
+    fn stop(&self, part: usize) {
+        lock(&self.kept).parts[part].delivering = false;
     }
+
+    /// Who is woken when it may be possible to deliver a part.
+    fn debt(&self, part: usize) -> &Debt {
+        self.debts.nodes().get(part).unwrap_or(&self.of_all)
+    }
+}
+
+/// The parts of which something is to be delivered and nobody does; from now on somebody does.
+fn begin(kept: &mut Kept) -> Vec<usize> {
+    let idle = |part: &mut Part| !part.registers.is_empty() && !std::mem::replace(&mut part.delivering, true);
+    kept.parts.iter_mut().enumerate().filter_map(|(at, part)| idle(part).then_some(at)).collect()
 }
 
 /// What is delivered in one attempt.
@@ -231,20 +296,16 @@ pub(crate) fn defer(core: &Arc<Core>, targets: &Targets, grace: Duration) {
     if core.breaks(Rule::Overflow) && core.journal.len() + targets.len() > capacity(core) {
         return;
     }
-    let starts = core.journal.keep(targets, core.clock.now().after(grace), capacity(core));
+    let parts = core.journal.keep(targets, core.clock.now().after(grace), capacity(core));
     core.metrics.pending(core.journal.len());
-    if starts {
-        start(core);
-    }
+    parts.into_iter().for_each(|part| start(core, part));
 }
 
 /// Ends when nothing is left to be delivered. Until then it is tried, also after the cache is closed.
 pub(crate) async fn drained(core: &Arc<Core>) {
     let journal = &core.journal;
-    if journal.goes_on() {
-        start(core);
-    }
-    journal.debt.call();
+    journal.goes_on().into_iter().for_each(|part| start(core, part));
+    (0..=journal.debts.nodes().len()).for_each(|part| journal.debt(part).call());
     loop {
         let mut changed = std::pin::pin!(journal.changed.notified());
         changed.as_mut().enable();
@@ -255,9 +316,10 @@ pub(crate) async fn drained(core: &Arc<Core>) {
     }
 }
 
-fn start(core: &Arc<Core>) {
+/// Delivers a part of what is kept, beside the caller, until nothing of it is left.
+fn start(core: &Arc<Core>, part: usize) {
     let weak = Arc::downgrade(core);
-    let (host, debt) = (core.host.clone(), core.journal.debt.clone());
+    let (host, debt) = (core.host.clone(), core.journal.debt(part).clone());
     core.host.spawn(Box::pin(async move {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -269,22 +331,22 @@ fn start(core: &Arc<Core>) {
             }
             let Some(core) = weak.upgrade() else { return };
             if core.closing.is_over() {
-                return core.journal.stop();
+                return core.journal.stop(part);
             }
-            let Some(next) = core.journal.next(core.clock.now()) else { return };
+            let Some(next) = core.journal.next(part, core.clock.now()) else { return };
             match tell(&core, &next.targets, None, next.grace).await {
                 Ok(()) => {
                     // As long as it is kept here nobody reads, so nobody knows it again before that.
                     if next.targets == Targets::everything() {
                         forget_epoch(&core);
                     }
-                    core.journal.strike(&next.targets, next.last);
-                    core.journal.done(&next);
+                    core.journal.strike(part, &next.targets, next.last);
+                    core.journal.done(part, &next);
                     core.metrics.pending(core.journal.len());
                     pause = Duration::ZERO;
                 }
                 Err(StoreError::Refused(_)) => {
-                    core.journal.refused(&next);
+                    core.journal.refused(part, &next);
                     pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
                 }
                 Err(_) => pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
@@ -365,13 +427,13 @@ mod tests {
         faults.fail();
         defer(&core, &tags(0..1), Duration::ZERO);
         rest().await;
-        core.journal.debt.call();
+        core.journal.debt(0).call();
         rest().await;
         assert_eq!(core.journal.len(), 1);
         faults.heal();
         rest().await;
         assert_eq!(core.journal.len(), 1, "it sleeps");
-        core.journal.debt.call();
+        core.journal.debt(0).call();
         rest().await;
         assert_eq!(core.journal.len(), 0);
     }

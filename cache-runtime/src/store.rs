@@ -74,6 +74,16 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Lets the entry of `key` live for `life` from now on, if there is one.
     fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()>;
 
+    /// Lets the tokens of `registers` live at least for `life` from now on, where there are any. Does nothing on a store that is asked for so only together with a [`fill`](Store::fill).
+    #[cfg_attr(
+        not(feature = "memcached"),
+        allow(dead_code, reason = "a single node needs it only together with a fill")
+    )]
+    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
+        drop((registers, life));
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Marks everything in `targets` as being mutated: tags and lease slots hold the mark, entries and key tokens are gone.
     ///
     /// Other mutations' marks stay. With `renew`, a mark of that id that still stands only lives longer, its token unchanged; where it is lost it is placed anew.
@@ -326,6 +336,8 @@ impl FromIterator<Register> for Targets {
 
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(feature = "memcached")]
+pub(crate) mod fleet;
 #[cfg(feature = "memcached")]
 pub(crate) mod memcached;
 #[cfg(any(test, feature = "sim"))]

@@ -18,6 +18,8 @@ use crate::core::Core;
 use crate::core::Settings;
 #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::debt::Debt;
+#[cfg(feature = "memcached")]
+use crate::debt::Debts;
 use crate::envelope::MOST_DEPENDENCIES;
 use crate::error::Error;
 use crate::error::Kind;
@@ -30,6 +32,10 @@ use crate::local::Local;
 use crate::policy::LONGEST;
 #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::store::Store;
+#[cfg(feature = "memcached")]
+use crate::store::fleet::Fleet;
+#[cfg(feature = "memcached")]
+use crate::store::fleet::Ring;
 #[cfg(feature = "memcached")]
 use crate::store::memcached;
 #[cfg(feature = "memcached")]
@@ -432,8 +438,9 @@ impl Builder {
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
         let host = self.host();
         let runtime = host.handle().ok_or(Kind::Thread)?.clone();
-        let store = Redis::new(store, runtime).map_err(Kind::Url)?;
-        Ok(self.build_over(Arc::new(store), Arc::new(host)))
+        let host: SharedHost = Arc::new(host);
+        let (store, debt) = self.equipped(Arc::new(Redis::new(store, runtime).map_err(Kind::Url)?), &host);
+        Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debt)))
     }
 
     #[cfg(feature = "memcached")]
@@ -450,13 +457,24 @@ impl Builder {
         }
         self.is_called(store.namespace_text(), store.codec)?;
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
-        let [server] = &store.servers[..] else {
-            return Err(Kind::Url("one server of Memcached, and not a list of them".into()).into());
-        };
         let host = self.host();
         let runtime = host.handle().ok_or(Kind::Thread)?.clone();
-        let store = Memcached::new(&store, server, runtime);
-        Ok(self.build_over(Arc::new(store), Arc::new(host)))
+        let host: SharedHost = Arc::new(host);
+        let (mut nodes, mut debts) = (Vec::new(), Vec::new());
+        for server in &store.servers {
+            let node: Arc<dyn Store> = Arc::new(Memcached::new(&store, server, runtime.clone()));
+            let (node, debt) = self.equipped(node, &host);
+            nodes.push(node);
+            debts.push(debt);
+        }
+        let ring = Arc::new(Ring::new(&store.servers));
+        let placing = Arc::clone(&ring);
+        let store: Arc<dyn Store> = match &nodes[..] {
+            [only] => Arc::clone(only),
+            _ => Arc::new(Fleet::new(nodes, ring)),
+        };
+        let debts = Debts::of(&debts, move |register| placing.place_of(register));
+        Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debts)))
     }
 
     #[cfg(any(feature = "redis", feature = "memcached"))]
@@ -467,17 +485,17 @@ impl Builder {
         Ok(())
     }
 
+    /// Puts in front of `store`, or of a node of it, what stands in front of each, and the debt that its breaker asks about beside it.
     #[cfg(any(feature = "redis", feature = "memcached"))]
-    fn build_over(self, store: Arc<dyn Store>, host: SharedHost) -> Cache {
+    fn equipped(&self, store: Arc<dyn Store>, host: &SharedHost) -> (Arc<dyn Store>, Debt) {
         #[cfg(feature = "test-util")]
         let store = match &self.faults {
-            Some(faults) => faults.over(store, &host, &self.clock, &self.settings),
+            Some(faults) => faults.over(store, host, &self.clock, &self.settings),
             None => store,
         };
         #[cfg(feature = "metrics")]
         let store = Arc::new(crate::metrics::facade::Timed::new(store, self.settings.namespace.clone()));
-        let (store, debt) = self.shielded(store, &host);
-        Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debt))
+        self.shielded(store, host)
     }
 
     /// Puts a breaker in front of `store`, and the debt that it asks about beside it.

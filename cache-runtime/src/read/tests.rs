@@ -246,6 +246,10 @@ impl Store for Gated {
         self.inner.touch(key, life)
     }
 
+    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
+        self.inner.live_on(registers, life)
+    }
+
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
         self.inner.mark(targets, mark)
     }

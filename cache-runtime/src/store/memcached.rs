@@ -516,6 +516,13 @@ impl Store for Memcached {
         Box::pin(async move { self.touch_entry(&key, life).await })
     }
 
+    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
+        let keys = self.keys.clone();
+        Box::pin(
+            self.on_runtime(async move |session, deadline| live_on(&session, &keys, &registers, life, deadline).await),
+        )
+    }
+
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
         Box::pin(self.mark_all(targets, mark))
     }

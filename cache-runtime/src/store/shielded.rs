@@ -25,6 +25,7 @@ use crate::store::Targets;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
+use crate::token::Register;
 
 /// See the module.
 pub(crate) struct Shielded {
@@ -103,6 +104,10 @@ impl Store for Shielded {
 
     fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
         self.ask(|store| store.touch(key, life))
+    }
+
+    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
+        self.ask(|store| store.live_on(registers, life))
     }
 
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {

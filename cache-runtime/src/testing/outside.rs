@@ -29,6 +29,7 @@ use crate::store::Targets;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
+use crate::token::Register;
 
 /// Keeps bytes in the in-process store, with the tokens of their entries, so that these are known for as long as the entries are there.
 #[derive(Debug)]
@@ -114,6 +115,10 @@ impl Store for Outside {
 
     fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
         self.0.touch(key, life)
+    }
+
+    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
+        self.0.live_on(registers, life)
     }
 
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {

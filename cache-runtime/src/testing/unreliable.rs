@@ -26,6 +26,7 @@ use crate::testing::faults::Purpose;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
+use crate::token::Register;
 
 /// Lets an operation through, late or never.
 #[derive(Debug)]
@@ -99,6 +100,10 @@ impl Store for Unreliable {
 
     fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
         self.send(Purpose::Fill, move |store| store.touch(key, life))
+    }
+
+    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
+        self.send(Purpose::Fill, move |store| store.live_on(registers, life))
     }
 
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {

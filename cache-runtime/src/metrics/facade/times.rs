@@ -25,6 +25,7 @@ use crate::store::Targets;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
+use crate::token::Register;
 
 /// A store, and what is known of its speed.
 pub(crate) struct Timed {
@@ -98,6 +99,10 @@ impl Store for Timed {
 
     fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
         self.time(Operation::Touch, self.store.touch(key, life))
+    }
+
+    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
+        self.time(Operation::Touch, self.store.live_on(registers, life))
     }
 
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {

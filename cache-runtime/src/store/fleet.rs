@@ -1,0 +1,510 @@
+//! Several stores as one: each name has its place on one of them, which never changes.
+//!
+//! - A name is placed by a hash of it and of the server's address as written (rendezvous hashing), so every process with the same list places it alike, in whatever order the list is.
+//! - A server that is away is never replaced by another: its names are unknown until it is back, a call that needs one of them loads and stores nothing, and what is invalidated there waits for it. If another
+//!   took its place, what was invalidated on that one would live on here.
+//! - What belongs to other servers goes on. Each has a breaker of its own, and invalidations that wait are delivered to each by itself.
+//! - What one operation asks of several servers it asks at the same time. It fails if one of them does; what was changed on the others then has been changed, which does no harm.
+//!
+//! The namespace's [epoch](crate::epoch) is a register like others and has one home, but every entry rests on it. So every other server keeps a *witness*: a token under the same name. Who empties the namespace
+//! removes the epoch first and then all witnesses. As long as the home is away, a process goes on with the epoch that it read last, for keys of a server whose witness is the one that this process had read *before*
+//! it read that epoch: had somebody emptied the namespace since, and been told so, the witness were gone. A process that has read neither uses nothing until the home is back.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::task::Poll;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::core::lock;
+use crate::epoch;
+use crate::key::Name;
+use crate::store::Begin;
+use crate::store::Begun;
+use crate::store::Fill;
+use crate::store::Keeps;
+use crate::store::Mark;
+use crate::store::Read;
+use crate::store::Reading;
+use crate::store::Reply;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::Targets;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+use crate::token::Register;
+use crate::token::State;
+use crate::token::Token;
+
+/// See the module.
+pub(crate) struct Fleet {
+    nodes: Vec<Arc<dyn Store>>,
+    ring: Arc<Ring>,
+    /// What is known of the epoch beside each node. One lock, held for a moment and with every refreshment of the epoch only.
+    witnesses: Mutex<Vec<Witness>>,
+}
+
+/// Which node a name is placed on.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// A hash of each node's address.
+    seeds: Vec<u64>,
+}
+
+/// What is known of a witness.
+#[derive(Clone, Copy, Default, Debug)]
+struct Witness {
+    /// As it was read last.
+    token: Option<Token>,
+    /// A witness, and an epoch that was read after it.
+    vouches: Option<(Token, Token)>,
+}
+
+impl Ring {
+    /// Places names on servers with these addresses, each of which is another.
+    pub(crate) fn new(servers: &[String]) -> Self {
+        Self { seeds: servers.iter().map(|server| xxh3_64(server.as_bytes())).collect() }
+    }
+
+    /// The place of a key, of its token or of a tag.
+    pub(crate) fn place(&self, name: &Name) -> usize {
+        let weight = |seed: u64| (xxh3_64_with_seed(name.as_str().as_bytes(), seed), seed);
+        let heaviest = self.seeds.iter().enumerate().max_by_key(|(_, seed)| weight(**seed));
+        heaviest.map_or(0, |(place, _)| place)
+    }
+
+    pub(crate) fn place_of(&self, register: &Register) -> usize {
+        match register {
+            Register::Tag(name) | Register::Key(name) => self.place(name),
+        }
+    }
+}
+
+impl Fleet {
+    /// A fleet of `nodes`, in the order in which `ring` knows them.
+    pub(crate) fn new(nodes: Vec<Arc<dyn Store>>, ring: Arc<Ring>) -> Self {
+        let witnesses = Mutex::new(vec![Witness::default(); nodes.len()]);
+        Self { nodes, ring, witnesses }
+    }
+
+    fn node(&self, name: &Name) -> &dyn Store {
+        &*self.nodes[self.ring.place(name)]
+    }
+
+    /// Where the epoch is.
+    fn home(&self) -> usize {
+        self.ring.place(&epoch::name())
+    }
+
+    /// The node whose witness stands in for the epoch, for what is asked together with `key`.
+    fn witness_beside(&self, key: Option<&Name>, registers: &[Register]) -> Option<usize> {
+        let place = self.ring.place(key?);
+        (place != self.home() && registers.iter().any(Register::is_epoch)).then_some(place)
+    }
+
+    fn known_of(&self, place: usize) -> Option<Token> {
+        lock(&self.witnesses)[place].token
+    }
+
+    /// The epoch, as its home says or as the witness at `place` vouches for it. `before` is the witness as it was known when the epoch was asked for.
+    fn epoch(
+        &self,
+        place: usize,
+        before: Option<Token>,
+        witness: State,
+        epoch: Result<State, StoreError>,
+    ) -> Result<State, StoreError> {
+        let witness = if let State::Token(token) = witness { Some(token) } else { None };
+        let mut witnesses = lock(&self.witnesses);
+        let known = &mut witnesses[place];
+        known.token = witness;
+        match (epoch, known.vouches) {
+            (Ok(State::Token(token)), _) => {
+                known.vouches = before.filter(|&before| witness == Some(before)).map(|before| (before, token));
+                Ok(State::Token(token))
+            }
+            (Ok(state), _) => {
+                known.vouches = None;
+                Ok(state)
+            }
+            (Err(_), Some((before, token))) if witness == Some(before) => Ok(State::Token(token)),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    async fn read_split(&self, reads: Vec<Read>) -> Result<Vec<Reading>, StoreError> {
+        let mut parts = Parts::new(self.nodes.len());
+        let mut witnesses = Vec::new();
+        for (number, read) in reads.iter().enumerate() {
+            for (at, register) in read.registers.iter().enumerate() {
+                parts.add(self.ring.place_of(register), number, register.clone(), At::Register(at));
+            }
+            let witness = self.witness_beside(read.entry.as_ref(), &read.registers);
+            if let Some(place) = witness {
+                parts.add(place, number, epoch::register(), At::Witness);
+            }
+            if let Some(key) = &read.entry {
+                parts.part(self.ring.place(key), number).read.entry = Some(key.clone());
+            }
+            witnesses.push(witness.map(|place| (place, self.known_of(place))));
+        }
+        let asked = parts.0.iter().enumerate().filter(|(_, parts)| !parts.is_empty());
+        let asked =
+            asked.map(|(place, parts)| self.nodes[place].read(parts.iter().map(|part| part.read.clone()).collect()));
+        let mut answers = together(asked.collect()).await.into_iter();
+        let mut merging: Vec<Merging> = reads.iter().map(Merging::of).collect();
+        for parts in parts.0.iter().filter(|parts| !parts.is_empty()) {
+            match answers.next().ok_or_else(odd)? {
+                Ok(readings) if readings.len() == parts.len() => {
+                    for (part, reading) in parts.iter().zip(readings) {
+                        merging[part.number].take(part, reading);
+                    }
+                }
+                Ok(_) => return Err(odd()),
+                Err(error) => parts.iter().for_each(|part| merging[part.number].lack(part, &error)),
+            }
+        }
+        let missing = self.missing_witnesses(&merging, &witnesses);
+        let readings = merging.into_iter().zip(witnesses).map(|(merging, witness)| self.merged(merging, witness));
+        let readings = readings.collect::<Result<Vec<_>, _>>();
+        self.create_witnesses(missing).await;
+        readings
+    }
+
+    fn merged(&self, merging: Merging, witness: Option<(usize, Option<Token>)>) -> Result<Reading, StoreError> {
+        let Merging { entry, states, registers, witness: seen, failed } = merging;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let state = |(state, register): (Result<State, StoreError>, Register)| match (witness, seen) {
+            (Some((place, before)), Some(seen)) if register.is_epoch() => self.epoch(place, before, seen, state),
+            _ => state,
+        };
+        let states = states.into_iter().zip(registers).map(state).collect::<Result<_, _>>()?;
+        Ok(Reading { entry, states })
+    }
+
+    /// Where there is no witness that should be one.
+    fn missing_witnesses(&self, merging: &[Merging], witnesses: &[Option<(usize, Option<Token>)>]) -> Vec<usize> {
+        let missing = merging.iter().zip(witnesses).filter_map(|(merging, witness)| {
+            let (place, _) = (*witness)?;
+            (merging.witness == Some(State::Absent)).then_some(place)
+        });
+        let mut missing: Vec<usize> = missing.collect();
+        missing.dedup();
+        missing
+    }
+
+    async fn create_witnesses(&self, places: Vec<usize>) {
+        if places.is_empty() {
+            return;
+        }
+        let registers = vec![epoch::register()];
+        let token_life = epoch::life(&registers, Duration::ZERO);
+        let creating = places
+            .iter()
+            .map(|&place| self.nodes[place].begin(Begin { lease: None, registers: registers.clone(), token_life }));
+        // Without a witness the epoch is read at its home, as long as that is there.
+        drop(together(creating.collect()).await);
+    }
+
+    async fn begin_split(&self, begin: Begin) -> Result<Begun, StoreError> {
+        let key = begin.lease.as_ref().map(|request| &request.key);
+        let witness = self.witness_beside(key, &begin.registers).map(|place| (place, self.known_of(place)));
+        let mut parts: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
+        for (at, register) in begin.registers.iter().enumerate() {
+            parts[self.ring.place_of(register)].push(at);
+        }
+        let lessor = key.map(|key| self.ring.place(key));
+        let mut asked = Vec::new();
+        let mut places = Vec::new();
+        for (place, ats) in parts.iter().enumerate() {
+            let lease = begin.lease.clone().filter(|_| lessor == Some(place));
+            let mut registers: Vec<Register> = ats.iter().map(|&at| begin.registers[at].clone()).collect();
+            registers.extend(witness.filter(|(beside, _)| *beside == place).map(|_| epoch::register()));
+            if lease.is_some() || !registers.is_empty() {
+                asked.push(self.nodes[place].begin(Begin { lease, registers, token_life: begin.token_life }));
+                places.push(place);
+            }
+        }
+        let mut states: Vec<Result<State, StoreError>> = vec![Err(odd()); begin.registers.len()];
+        let (mut lease, mut seen) = (None, State::Absent);
+        for (place, answer) in places.into_iter().zip(together(asked).await) {
+            match answer {
+                Ok(mut begun) => {
+                    if witness.is_some_and(|(beside, _)| beside == place) {
+                        seen = begun.states.pop().ok_or_else(odd)?;
+                    }
+                    for (&at, state) in parts[place].iter().zip(begun.states) {
+                        states[at] = Ok(state);
+                    }
+                    lease = begun.lease.or(lease);
+                }
+                Err(error) if lessor == Some(place) => return Err(error),
+                Err(error) => parts[place].iter().for_each(|&at| states[at] = Err(error.clone())),
+            }
+        }
+        let state = |(state, register): (Result<State, StoreError>, &Register)| match witness {
+            Some((place, before)) if register.is_epoch() => self.epoch(place, before, seen, state),
+            _ => state,
+        };
+        let states = states.into_iter().zip(&begin.registers).map(state).collect::<Result<_, _>>()?;
+        Ok(Begun { states, lease })
+    }
+
+    async fn fill_split(&self, mut fill: Fill) -> Result<bool, StoreError> {
+        let place = self.ring.place(&fill.key);
+        let mut touched: Vec<Vec<Register>> = vec![Vec::new(); self.nodes.len()];
+        for register in std::mem::take(&mut fill.touch) {
+            if register.is_epoch() && place != self.home() {
+                touched[place].push(register.clone());
+            }
+            touched[self.ring.place_of(&register)].push(register);
+        }
+        fill.touch = std::mem::take(&mut touched[place]);
+        let life = fill.token_life;
+        let filling = self.nodes[place].fill(fill);
+        let touching = touched.into_iter().enumerate().filter(|(_, registers)| !registers.is_empty());
+        let touching = touching.map(|(place, registers)| self.nodes[place].live_on(registers, life)).collect();
+        // Whether the tokens live on is a matter of hits to come, not of this fill.
+        tokio::join!(filling, together(touching)).0
+    }
+
+    /// Tells every node its part of `targets`, and the witnesses what is said of the epoch, after its home has heard it.
+    async fn tell<'a>(
+        &'a self,
+        targets: Targets,
+        call: impl Fn(&'a dyn Store, Targets) -> Reply<'a, ()>,
+    ) -> Result<(), StoreError> {
+        let mut parts = vec![Targets::default(); self.nodes.len()];
+        let is_everything = targets.tags.contains(&epoch::name());
+        for tag in targets.tags {
+            parts[self.ring.place(&tag)].tags.push(tag);
+        }
+        for key in targets.keys {
+            parts[self.ring.place(&key)].keys.push(key);
+        }
+        let parts = parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty());
+        let told = parts.map(|(place, part)| call(&*self.nodes[place], part)).collect();
+        together(told).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        if is_everything {
+            let others = self.nodes.iter().enumerate().filter(|(place, _)| *place != self.home());
+            let told = others.map(|(_, node)| call(&**node, Targets::everything())).collect();
+            together(told).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        }
+        Ok(())
+    }
+}
+
+/// What is asked of each node, of each read.
+struct Parts(Vec<Vec<Part>>);
+
+struct Part {
+    /// Which of the reads it is a part of.
+    number: usize,
+    read: Read,
+    /// Of each register, what it is in that read.
+    ats: Vec<At>,
+}
+
+#[derive(Clone, Copy)]
+enum At {
+    Register(usize),
+    Witness,
+}
+
+impl Parts {
+    fn new(nodes: usize) -> Self {
+        Self((0..nodes).map(|_| Vec::new()).collect())
+    }
+
+    fn part(&mut self, place: usize, number: usize) -> &mut Part {
+        let parts = &mut self.0[place];
+        if parts.last().is_none_or(|part| part.number != number) {
+            let read = Read { entry: None, registers: Vec::new() };
+            parts.push(Part { number, read, ats: Vec::new() });
+        }
+        let last = parts.len() - 1;
+        &mut parts[last]
+    }
+
+    fn add(&mut self, place: usize, number: usize, register: Register, at: At) {
+        let part = self.part(place, number);
+        part.read.registers.push(register);
+        part.ats.push(at);
+    }
+}
+
+/// A read as its parts come in.
+struct Merging {
+    entry: Option<(LeaseId, crate::store::Blob)>,
+    states: Vec<Result<State, StoreError>>,
+    registers: Vec<Register>,
+    witness: Option<State>,
+    /// Why the entry is not known.
+    failed: Option<StoreError>,
+}
+
+impl Merging {
+    fn of(read: &Read) -> Self {
+        let states = vec![Err(odd()); read.registers.len()];
+        Self { entry: None, states, registers: read.registers.clone(), witness: None, failed: None }
+    }
+
+    fn take(&mut self, part: &Part, reading: Reading) {
+        self.entry = reading.entry.or(self.entry.take());
+        for (at, state) in part.ats.iter().zip(reading.states) {
+            match at {
+                At::Register(at) => self.states[*at] = Ok(state),
+                At::Witness => self.witness = Some(state),
+            }
+        }
+    }
+
+    fn lack(&mut self, part: &Part, error: &StoreError) {
+        if part.read.entry.is_some() {
+            self.failed = Some(error.clone());
+        }
+        for at in &part.ats {
+            if let At::Register(at) = at {
+                self.states[*at] = Err(error.clone());
+            }
+        }
+    }
+}
+
+/// All replies, when the last is there. Each comes by its deadline.
+async fn together<T>(mut replies: Vec<Reply<'_, T>>) -> Vec<Result<T, StoreError>> {
+    if replies.len() == 1
+        && let Some(only) = replies.pop()
+    {
+        return vec![only.await];
+    }
+    let mut answers: Vec<Option<Result<T, StoreError>>> = replies.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        let mut waits = false;
+        for (reply, answer) in replies.iter_mut().zip(&mut answers).filter(|(_, answer)| answer.is_none()) {
+            match reply.as_mut().poll(context) {
+                Poll::Ready(ready) => *answer = Some(ready),
+                Poll::Pending => waits = true,
+            }
+        }
+        if waits { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    answers.into_iter().flatten().collect()
+}
+
+fn odd() -> StoreError {
+    StoreError::Refused("a reply of another length".into())
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Store for Fleet {
+    fn keeps(&self) -> Keeps {
+        Keeps::Bytes
+    }
+
+    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let ready = |node: &'_ Arc<dyn Store>| -> Reply<'_, ()> {
+            let node = Arc::clone(node);
+            Box::pin(async move {
+                node.ready().await;
+                Ok(())
+            })
+        };
+        let ready = self.nodes.iter().map(ready).collect();
+        Box::pin(async move { drop(together(ready).await) })
+    }
+
+    fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
+        Box::pin(self.read_split(reads))
+    }
+
+    fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
+        Box::pin(self.begin_split(begin))
+    }
+
+    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
+        self.node(&key).renew(key, lease, generation, life)
+    }
+
+    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
+        self.node(&key).release(key, lease)
+    }
+
+    fn fill(&self, fill: Fill) -> Reply<'_, bool> {
+        Box::pin(self.fill_split(fill))
+    }
+
+    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
+        self.node(&key).touch(key, life)
+    }
+
+    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
+        let mut parts: Vec<Vec<Register>> = vec![Vec::new(); self.nodes.len()];
+        for register in registers {
+            parts[self.ring.place_of(&register)].push(register);
+        }
+        let parts = parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty());
+        let touched = parts.map(|(place, part)| self.nodes[place].live_on(part, life)).collect();
+        Box::pin(async move { together(touched).await.into_iter().collect() })
+    }
+
+    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
+        Box::pin(self.tell(targets, move |node, part| node.mark(part, mark)))
+    }
+
+    fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
+        Box::pin(self.tell(targets, move |node, part| node.revoke(part, ended)))
+    }
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.nodes).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ring(servers: &[&str]) -> Ring {
+        Ring::new(&servers.iter().map(|&server| server.to_owned()).collect::<Vec<_>>())
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_list_does_not_matter(name in "[a-z:0-9]{1,40}") {
+            let (one, other) = (["a:1", "b:1", "c:1"], ["c:1", "a:1", "b:1"]);
+            let name = Name::new(name.as_bytes());
+            prop_assert_eq!(one[ring(&one).place(&name)], other[ring(&other).place(&name)]);
+        }
+
+        #[test]
+        fn a_server_more_takes_names_and_moves_none_between_the_others(name in "[a-z:0-9]{1,40}") {
+            let (few, many) = (["a:1", "b:1"], ["a:1", "b:1", "c:1"]);
+            let name = Name::new(name.as_bytes());
+            let (before, after) = (few[ring(&few).place(&name)], many[ring(&many).place(&name)]);
+            prop_assert!(after == before || after == "c:1");
+        }
+    }
+
+    #[test]
+    fn names_are_spread_evenly() {
+        let ring = ring(&["a:1", "b:1", "c:1"]);
+        let mut counts = [0; 3];
+        for number in 0..3000 {
+            counts[ring.place(&Name::new(format!("user:{number}").as_bytes()))] += 1;
+        }
+        assert!(counts.iter().all(|count| (900..1100).contains(count)), "{counts:?}");
+    }
+}

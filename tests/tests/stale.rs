@@ -143,6 +143,15 @@ macro_rules! on_every_store {
                 }
             )*
         }
+        mod memcached {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $law() {
+                    let server = cache_runtime::sim::Memcached::start();
+                    super::held(super::Cache::builder().url(&server.url()), super::$law).await;
+                }
+            )*
+        }
     };
 }
 

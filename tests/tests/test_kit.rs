@@ -58,6 +58,15 @@ macro_rules! with_faults {
                 }
             )*
         }
+        mod memcached {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $law() {
+                    let server = cache_runtime::sim::Memcached::start();
+                    super::with_faults(super::Cache::builder().url(&server.url()), super::$law).await;
+                }
+            )*
+        }
     };
 }
 

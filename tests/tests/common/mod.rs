@@ -112,7 +112,12 @@ pub(crate) async fn connected(server: &Server) -> Cache {
 
 /// The same, with marks that live for so long after a mutation was dropped. A lease that nobody gives up outlives every test here, so that none is saved by it.
 pub(crate) async fn guarding(server: &Server, guard: Duration) -> Cache {
-    let builder = Cache::builder().url(&server.url()).secret(SECRET).guard(guard).lease(2 * PATIENCE);
+    guarding_at(&server.url(), guard).await
+}
+
+/// The same on the store at `url`.
+pub(crate) async fn guarding_at(url: &str, guard: Duration) -> Cache {
+    let builder = Cache::builder().url(url).secret(SECRET).guard(guard).lease(2 * PATIENCE);
     builder.op_timeout(Duration::from_secs(5)).connect_timeout(Duration::from_secs(5)).connect().await.unwrap()
 }
 
@@ -122,7 +127,7 @@ pub(crate) const SECRET: &str = "known to nobody else";
 pub(crate) const GUARD: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Tests of each law, in process and on Redis. A law is given the cache that its task uses, and another that uses the same store.
+/// Tests of each law, in process, on Redis, on one Memcached server and on three. A law is given the cache that its task uses, and another that uses the same store.
 macro_rules! on_every_store {
     ($($law:ident)*) => {
         on_every_store! { guard = crate::common::GUARD; $($law)* }
@@ -143,6 +148,28 @@ macro_rules! on_every_store {
                 async fn $law() {
                     let server = cache_runtime::sim::Server::start();
                     let (cache, other) = (crate::common::guarding(&server, $guard).await, crate::common::guarding(&server, $guard).await);
+                    cache_runtime::scope(cache.clone(), super::$law(cache, other)).await;
+                }
+            )*
+        }
+        mod memcached {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $law() {
+                    let server = cache_runtime::sim::Memcached::start();
+                    let (cache, other) =
+                        (crate::common::guarding_at(&server.url(), $guard).await, crate::common::guarding_at(&server.url(), $guard).await);
+                    cache_runtime::scope(cache.clone(), super::$law(cache, other)).await;
+                }
+            )*
+        }
+        mod fleet {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $law() {
+                    let servers = [(); 3].map(|()| cache_runtime::sim::Memcached::start());
+                    let url = cache_runtime::sim::Memcached::url_of(&servers);
+                    let (cache, other) = (crate::common::guarding_at(&url, $guard).await, crate::common::guarding_at(&url, $guard).await);
                     cache_runtime::scope(cache.clone(), super::$law(cache, other)).await;
                 }
             )*

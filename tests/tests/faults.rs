@@ -440,7 +440,7 @@ async fn a_wrong_url_is_named_without_its_credentials() {
         ("rediss://ann:hunter2@host?ca=/no/such/file", "`ca=/no/such/file` cannot be used"),
         ("redis+cluster://ann:hunter2@a,b", "`redis+cluster://` comes later"),
         ("redis+sentinel://ann:hunter2@a,b", "no name of a master"),
-        ("memcached://hunter2@a", "`memcached:`"),
+        ("memcached://hunter2@a", "without a user"),
         ("http://ann:hunter2@host", "`http:`"),
         ("redis://ann:hunter2@host/one", "database"),
         ("redis://ann:hunter2@host:99999", "not a URL"),

@@ -110,6 +110,12 @@ pub(crate) enum Keeps {
 pub(crate) enum Blob {
     Bytes(Bytes),
     Value(Arc<dyn Held>),
+    /// One that nothing vouches for: the store has forgotten what happened since it was stored, perhaps that it was invalidated.
+    #[cfg_attr(
+        not(any(feature = "redis", feature = "sim")),
+        allow(dead_code, reason = "in process nothing comes back")
+    )]
+    Bygone,
 }
 
 /// An entry that is kept decoded, with whatever the store keeps beside it.

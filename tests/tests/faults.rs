@@ -18,6 +18,8 @@ use cache_runtime::invalidates;
 use cache_runtime::scope;
 use cache_runtime::sim::Server;
 use tokio::task::JoinSet;
+use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::common::Row;
 use crate::common::connected;
@@ -150,7 +152,6 @@ async fn is_a_miss(cache: &Cache, row: &Row, counted: bool, what: &str, damage: 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_are_not_an_entry_of_the_key_are_a_miss_and_are_replaced() {
-    const ENTRY: &str = "cache:e:{row:7}";
     let server = Server::start();
     let cache = connected(&server).await;
     let run = |script: &str, argument: usize| {
@@ -162,10 +163,13 @@ async fn bytes_that_are_not_an_entry_of_the_key_are_a_miss_and_are_replaced() {
             until("it is stored", async || !loads(&row).await).await;
             server.command(&["STRLEN", ENTRY]).unwrap().parse::<usize>().unwrap()
         };
-        for garbage in ["", "x", "garbage", &"\u{0}\u{ff}".repeat(500), &"0".repeat(500)] {
+        let zeros = "0".repeat(500);
+        for garbage in ["", "x", "garbage", &zeros[..40], &"\u{0}\u{ff}".repeat(500)] {
             let set = || drop(server.command(&["SET", ENTRY, garbage]).unwrap());
             is_a_miss(&cache, &row, true, &format!("{garbage:?}"), set).await;
         }
+        let set = || drop(server.command(&["SET", ENTRY, &zeros]).unwrap());
+        is_a_miss(&cache, &row, false, "what another run of a server might have stored", set).await;
         read(&another, 8).await;
         settled(8).await;
         let copy = || drop(server.command(&["COPY", "cache:e:{row:8}", ENTRY, "REPLACE"]).unwrap());
@@ -181,14 +185,104 @@ async fn bytes_that_are_not_an_entry_of_the_key_are_a_miss_and_are_replaced() {
             let cut = || run("redis.call('SET', KEYS[1], string.sub(redis.call('GET', KEYS[1]), 1, ARGV[1]))", length);
             is_a_miss(&cache, &row, true, &format!("the first {length} bytes"), cut).await;
         }
-        // Before it stands the id of its lease, which says nothing of the value.
-        for byte in 32..whole().await {
+        // Before it stand the id of its lease, which says nothing of the value, and the incarnation of the server.
+        for byte in BEFORE..whole().await {
             let flip = || run(FLIP, byte);
             is_a_miss(&cache, &row, true, &format!("a flipped bit of byte {byte}"), flip).await;
         }
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lengths_that_lie_under_a_valid_checksum_are_a_miss() {
+    let server = Server::start();
+    let cache = connected(&server).await;
+    scope(cache.clone(), async {
+        let row = Row::new();
+        until("it is stored", async || !loads(&row).await).await;
+        for (what, lie) in LIES {
+            let lied = || {
+                let mut entry = bytes_of(&server);
+                lie(&mut entry);
+                let bytes: String = entry.iter().map(|byte| format!("{byte:02x}")).collect();
+                server.command(&["EVAL", PUT, "1", ENTRY, &bytes]).unwrap();
+            };
+            is_a_miss(&cache, &row, true, what, lied).await;
+        }
+        // The control: sealed again without a lie, it is served.
+        let mut entry = bytes_of(&server);
+        seal(&mut entry);
+        let bytes: String = entry.iter().map(|byte| format!("{byte:02x}")).collect();
+        server.command(&["EVAL", PUT, "1", ENTRY, &bytes]).unwrap();
+        assert!(!loads(&row).await, "an honest one is not read either");
+    })
+    .await;
+}
+
+/// What an entry is made to claim, and how.
+type Lie = (&'static str, fn(&mut Vec<u8>));
+
+const LIES: [Lie; 9] = [
+    ("no dependencies", |entry| lie(entry, DEPENDENCIES, &0_u16.to_le_bytes())),
+    ("one dependency more", |entry| lie(entry, DEPENDENCIES, &3_u16.to_le_bytes())),
+    ("as many dependencies as can be said", |entry| lie(entry, DEPENDENCIES, &u16::MAX.to_le_bytes())),
+    ("a name of no length", |entry| lie(entry, DEPENDENCIES + 3, &[0])),
+    ("a name longer than the entry", |entry| lie(entry, DEPENDENCIES + 3, &[255])),
+    ("no payload", |entry| lie(entry, payload_length(entry), &0_u32.to_le_bytes())),
+    ("a payload of a byte less", |entry| {
+        let (at, length) = (payload_length(entry), payload_of(entry) - 1);
+        lie(entry, at, &length.to_le_bytes());
+    }),
+    ("a payload of a byte more", |entry| {
+        let (at, length) = (payload_length(entry), payload_of(entry) + 1);
+        lie(entry, at, &length.to_le_bytes());
+    }),
+    ("a payload of four gigabytes", |entry| lie(entry, payload_length(entry), &u32::MAX.to_le_bytes())),
+];
+
+/// Writes `said` into an entry, and seals it again.
+fn lie(entry: &mut Vec<u8>, at: usize, said: &[u8]) {
+    let honest = payload_length(entry);
+    entry.splice(at..at + said.len(), said.iter().copied());
+    seal_at(entry, honest);
+}
+
+fn seal(entry: &mut Vec<u8>) {
+    let honest = payload_length(entry);
+    seal_at(entry, honest);
+}
+
+fn seal_at(entry: &mut Vec<u8>, length: usize) {
+    let (before, payload) = (&entry[BEFORE..length + 4], &entry[length + 4 + 8..]);
+    let checksum = xxh3_64_with_seed(payload, xxh3_64(before));
+    entry.splice(length + 4..length + 4 + 8, checksum.to_le_bytes());
+}
+
+/// Where an entry says how long its payload is.
+fn payload_length(entry: &[u8]) -> usize {
+    let count = u16::from_le_bytes([entry[DEPENDENCIES], entry[DEPENDENCIES + 1]]);
+    (0..count).fold(DEPENDENCIES + 2, |at, _| at + 2 + usize::from(entry[at + 1]) + 16)
+}
+
+fn payload_of(entry: &[u8]) -> u32 {
+    let at = payload_length(entry);
+    u32::from_le_bytes(entry[at..at + 4].try_into().unwrap())
+}
+
+fn bytes_of(server: &Server) -> Vec<u8> {
+    let digits = server.command(&["EVAL", GET, "1", ENTRY]).unwrap();
+    (0..digits.len() / 2).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+const GET: &str =
+    "return (redis.call('GET', KEYS[1]):gsub('.', function(byte) return string.format('%02x', byte:byte()) end))";
+const PUT: &str = "return redis.call('SET', KEYS[1], (ARGV[1]:gsub('..', function(digits) return string.char(tonumber(digits, 16)) end)))";
+const ENTRY: &str = "cache:e:{row:7}";
+/// What the store puts before an entry.
+const BEFORE: usize = 32 + 16;
+/// Where an entry says how many dependencies it has.
+const DEPENDENCIES: usize = BEFORE + 2 + 1 + 1 + 16 + 8 + 4 + 8 + 8 + 4 + 16;
 
 /// Flips a bit of one byte of a string.
 const FLIP: &str = "local value = redis.call('GET', KEYS[1]) local at = tonumber(ARGV[1]) + 1

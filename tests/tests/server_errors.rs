@@ -461,7 +461,8 @@ fn web_server() -> String {
     let url = format!("redis://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            // Whoever hangs up first has seen enough.
+            // It answers what it is asked; whoever hangs up first has seen enough.
+            let _ = stream.read(&mut [0]);
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
             let _ = stream.shutdown(Shutdown::Write);
             thread::spawn(move || stream.read_to_end(&mut Vec::new()));

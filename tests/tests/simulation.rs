@@ -107,6 +107,19 @@ fn an_emptied_namespace_and_a_full_journal_leave_nothing_behind() {
 }
 
 #[test]
+fn a_store_that_comes_back_with_an_old_snapshot_brings_nothing_back() {
+    let totals = holds(Plan { rolls_back: true, ..Plan::default() }, 3000);
+    assert!(env::var("SIM_SEED").is_ok() || totals.hits > 1000 && totals.mutations > 1000, "{totals:?}");
+    holds(Plan { rolls_back: true, clears: true, ..Plan::default() }, 1000);
+    holds(Plan { rolls_back: true, lenient: true, ..Plan::default() }, 1000);
+}
+
+#[test]
+fn control_one_incarnation() {
+    is_found_in(Plan { mutant: Some(Mutant::OneIncarnation), rolls_back: true, ..Plan::default() });
+}
+
+#[test]
 fn one_load_per_key_in_the_fleet() {
     holds(Plan { read_only: true, peaceful: true, ..Plan::default() }, 1000);
     holds(Plan { read_only: true, peaceful: true, in_process: true, ..Plan::default() }, 1000);

@@ -54,6 +54,7 @@ reasons! {
         TokenGone "token_gone" "a tag or key that the entry depends on has no token: it was invalidated, or the store forgot it"
         Mutating "mutating" "a mutation of something that the entry depends on is running"
         OtherEpoch "other_epoch" "the namespace was emptied since the entry was loaded"
+        OtherIncarnation "other_incarnation" "the store was restarted or replaced since the entry was stored, and may have forgotten an invalidation"
         OtherType "other_type" "the entry is of another type"
         OtherVersion "other_version" "the entry is of another version of its type"
         OtherTags "other_tags" "the entry was stored without a tag that this call has"

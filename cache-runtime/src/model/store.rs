@@ -108,7 +108,7 @@ impl World {
                 Payload::Value(value) => value.downcast_ref().copied(),
                 Payload::Bytes(_) | Payload::Empty => None,
             },
-            Blob::Bytes(_) => None,
+            Blob::Bytes(_) | Blob::Bygone => None,
         });
         (value, reading.states[0].usable())
     }

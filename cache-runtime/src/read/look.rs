@@ -230,6 +230,9 @@ impl Caller<'_> {
 
     /// The entry as a hit, or why it is none.
     async fn judge(&self, blob: Blob, mut known: Vec<(Register, State)>) -> Result<Judged, StoreError> {
+        if matches!(blob, Blob::Bygone) {
+            return Ok(Judged::No(Miss::OtherIncarnation, None));
+        }
         let Some(held) = self.open(blob) else { return Ok(Judged::No(Miss::Unreadable, None)) };
         let (header, age) = (held.header(), self.age(&*held));
         if matches!(age, Age::Past(by) if by >= self.request.stale.window()) {
@@ -326,6 +329,7 @@ impl Caller<'_> {
                     None
                 }
             },
+            Blob::Bygone => None,
         }
     }
 

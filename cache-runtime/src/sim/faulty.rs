@@ -1,5 +1,6 @@
 //! A store at the other end of a network that loses, delays and repeats.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -61,6 +62,7 @@ pub(crate) enum Way {
 pub(crate) struct Faulty {
     world: World,
     model: Arc<Mutex<Model>>,
+    snapshot: Arc<Mutex<Option<BTreeMap<Slot, Held>>>>,
     faults: Faults,
     /// How the process that has this clone reaches it.
     way: Arc<AtomicU64>,
@@ -82,6 +84,7 @@ impl Faulty {
         Self {
             world: world.clone(),
             model: Arc::new(Mutex::new(model)),
+            snapshot: Arc::default(),
             faults,
             way: Arc::default(),
             keeps_marks: false,
@@ -122,6 +125,21 @@ impl Faulty {
     /// Loses everything, as a restart does.
     pub(crate) fn restart_empty(&self) {
         lock(&self.model).flush();
+    }
+
+    /// Notes what the store holds, to come back with it.
+    pub(crate) fn take_snapshot(&self) {
+        *lock(&self.snapshot) = Some(lock(&self.model).slots.clone());
+    }
+
+    /// Comes back with what it held when a snapshot was last taken, if one was.
+    pub(crate) fn roll_back(&self) -> bool {
+        let snapshot = lock(&self.snapshot).clone();
+        let rolls = snapshot.is_some();
+        if let Some(slots) = snapshot {
+            lock(&self.model).roll_back(slots);
+        }
+        rolls
     }
 
     fn now(&self) -> u64 {

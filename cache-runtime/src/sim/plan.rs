@@ -31,6 +31,8 @@ pub struct Plan {
     pub lenient: bool,
     /// Somebody writes past the mutators and then empties the namespace, and the journal holds next to nothing.
     pub clears: bool,
+    /// The store comes back with what it held some time ago, as from an old snapshot.
+    pub rolls_back: bool,
     /// The rule that is broken.
     pub mutant: Option<Mutant>,
 }
@@ -59,6 +61,7 @@ pub enum Mutant {
     OverflowForgotten,
     EpochReadOnce,
     EpochKeptByWhoRemovesIt,
+    OneIncarnation,
 }
 
 /// What came of a run.
@@ -135,5 +138,6 @@ pub(super) fn broken(mutant: Option<Mutant>) -> Broken {
         repeating_mark_token: mutant == Some(Mutant::PendingTokenRepeats),
         unsalted_lease: mutant == Some(Mutant::LeaseRevivedByARepeatedRequest),
         marks_ended_by_anyone: mutant == Some(Mutant::GraceEndedByAnother),
+        one_incarnation: mutant == Some(Mutant::OneIncarnation),
     }
 }

@@ -259,7 +259,13 @@ impl Stage {
                 }))
                 .await;
             if let Some(store) = &self.remote {
-                if self.world.happens(2) && self.plan.mutant.is_none() && !self.plan.replica {
+                let forgets = self.plan.mutant.is_none() || self.plan.rolls_back;
+                if self.plan.rolls_back && self.world.happens(30) {
+                    store.take_snapshot();
+                    self.history.note("a snapshot of the store is taken");
+                } else if self.plan.rolls_back && self.world.happens(20) && store.roll_back() {
+                    self.history.note("the store comes back with its last snapshot");
+                } else if self.world.happens(2) && forgets && !self.plan.replica {
                     store.restart_empty();
                     self.history.note("the store restarts empty");
                 } else if let Some(slot) = store.evict() {

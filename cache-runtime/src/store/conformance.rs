@@ -308,6 +308,7 @@ fn number(blob: &Blob) -> u64 {
             Payload::Value(value) => value.downcast_ref().copied().unwrap_or(u64::MAX),
             Payload::Bytes(_) | Payload::Empty => u64::MAX,
         },
+        Blob::Bygone => u64::MAX,
     }
 }
 

@@ -70,6 +70,14 @@ impl Model {
         self.slots.clear();
     }
 
+    /// Comes back with what it held at another time, as from an old snapshot, or as a replica that did not hear of all: in another incarnation, in which
+    /// nothing is equal to what was read in the one before.
+    #[cfg(feature = "sim")]
+    pub(crate) fn roll_back(&mut self, slots: BTreeMap<Slot, Held>) {
+        let incarnation = if self.broken.one_incarnation { 0 } else { (self.random)() };
+        self.slots = slots.into_iter().map(|(slot, held)| (slot, held.in_incarnation(incarnation))).collect();
+    }
+
     pub(crate) fn read(&self, now: u64, read: &Read) -> Reading {
         let entry = read.entry.as_ref().and_then(|key| match self.value(now, &Slot::Entry(key.clone()))? {
             Value::Entry(filled_under, blob) => Some((*filled_under, blob.clone())),

@@ -7,14 +7,17 @@
 //! for: asked for again after a revocation it would be held again, so every [`begin`](Store::begin) asks with an id of its own. Nothing is sent twice here, but for a
 //! script that the server has said it did not run. A command whose caller gave up may still run later; alone it does no harm.
 //!
-//! What holds here does not hold across a failover, nor across a restart from an old snapshot: an invalidation that the server forgot is one that never was.
+//! A server that was restarted from an old snapshot, or that took over from another without having heard of its last deletions, is found out: what is read counts only together with the
+//! [incarnation](incarnation) of the server it is read from.
 
 mod calls;
 mod complaints;
 mod dial;
 mod finder;
+mod incarnation;
 mod keys;
 mod link;
+mod nodes;
 mod reads;
 mod scripts;
 #[cfg(any(test, feature = "sim"))]
@@ -30,20 +33,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Cmd;
-use redis::Value;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use self::calls::Call;
 use self::calls::Change;
-use self::dial::Dial;
-use self::finder::Finder;
 use self::keys::Keys;
-use self::link::Link;
-use self::link::is_full;
+use self::link::Answer;
+use self::link::Answered;
+use self::nodes::Nodes;
 use self::reads::Reads;
 pub(crate) use self::settings::Settings;
-use self::settings::Topology;
 pub(crate) use self::settings::settings;
 use crate::key::Name;
 use crate::store::Begin;
@@ -66,7 +66,7 @@ use crate::token::MarkId;
 pub(crate) struct Redis {
     settings: Settings,
     keys: Keys,
-    link: Arc<Link>,
+    nodes: Arc<Nodes>,
     reads: Reads,
     runtime: Handle,
 }
@@ -79,19 +79,13 @@ impl Redis {
     /// A sentence, if there can be no such server.
     pub(crate) fn new(settings: Settings, runtime: Handle) -> Result<Self, String> {
         let keys = Keys::new(&settings.namespace);
-        let dial = Dial::new(&settings)?;
-        let (link, reads) = {
+        let (nodes, reads) = {
             let _runtime = runtime.enter();
-            let finder = match &settings.topology {
-                Topology::Server(address) => Finder::At(address.clone()),
-                Topology::Sentinel(sentinels) => Finder::of_sentinels(sentinels, &settings)?,
-                Topology::Cluster(_) => return Err(comes_later("redis+cluster")),
-            };
-            let link = Link::connect(dial, finder, &settings);
-            let reads = Reads::start(Arc::clone(&link), keys.clone());
-            (link, reads)
+            let nodes = Nodes::connect(&settings)?;
+            let reads = Reads::start(Arc::clone(&nodes), keys.clone());
+            (nodes, reads)
         };
-        Ok(Self { settings, keys, link, reads, runtime })
+        Ok(Self { settings, keys, nodes, reads, runtime })
     }
 
     fn deadline(&self) -> Instant {
@@ -100,27 +94,27 @@ impl Redis {
     }
 
     /// Does `work` on the store's own runtime, to its end even if the caller leaves.
-    async fn on_runtime<T, W>(&self, work: impl FnOnce(Arc<Link>, Instant) -> W) -> Result<T, StoreError>
+    async fn on_runtime<T, W>(&self, work: impl FnOnce(Arc<Nodes>, Instant) -> W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        if let Some(away) = self.link.away() {
+        if let Some(away) = self.nodes.away() {
             return Err(away);
         }
-        let work = work(Arc::clone(&self.link), self.deadline());
+        let work = work(Arc::clone(&self.nodes), self.deadline());
         // A task that is dropped with its runtime says so.
         self.runtime.spawn(work).await.unwrap_or_else(|_| Err(StoreError::Gone("its I/O has ended".into())))
     }
 
-    /// Sends `commands` in one write.
-    async fn send(&self, commands: Vec<Cmd>) -> Result<impl Iterator<Item = Result<Value, StoreError>>, StoreError> {
-        let replies = self.on_runtime(async move |link, deadline| link.send_all(deadline, commands).await).await?;
-        Ok(replies.into_iter().map(|reply| reply.map_err(|error| self.link.refusal(&error))))
+    /// Makes `calls` in one write.
+    async fn ask(&self, calls: Vec<Call>) -> Result<std::vec::IntoIter<Answered>, StoreError> {
+        let answers = self.on_runtime(async move |nodes, deadline| Ok(nodes.ask(deadline, &calls).await)).await?;
+        Ok(answers.into_iter())
     }
 
-    async fn send_one(&self, command: Cmd) -> Result<Value, StoreError> {
-        self.send(vec![command]).await?.next().ok_or_else(calls::odd)?
+    async fn ask_one(&self, call: Call) -> Result<Answer, StoreError> {
+        Ok(self.ask(vec![call]).await?.next().ok_or_else(calls::odd)??)
     }
 
     async fn begin_load(&self, begin: Begin) -> Result<Begun, StoreError> {
@@ -128,12 +122,12 @@ impl Redis {
         let tokens = (count > 0).then(|| calls::tokens(&self.keys, &begin.registers, begin.token_life));
         let lease = begin.lease.as_ref().map(|request| calls::lease(&self.keys, request));
         let (wants_tokens, wants_lease) = (tokens.is_some(), lease.is_some());
-        let commands: Vec<Cmd> = tokens.into_iter().chain(lease).collect();
-        if commands.is_empty() {
+        let calls: Vec<Call> = tokens.into_iter().chain(lease).collect();
+        if calls.is_empty() {
             return Ok(Begun { states: Vec::new(), lease: None });
         }
-        let mut replies = self.send(commands).await?;
-        let mut next = || replies.next().ok_or_else(calls::odd)?;
+        let mut answers = self.ask(calls).await?;
+        let mut next = || Ok::<_, StoreError>(answers.next().ok_or_else(calls::odd)??);
         let states = if wants_tokens { calls::states(next()?, count)? } else { Vec::new() };
         let lease = if wants_lease { Some(calls::lease_state(&next()?)?) } else { None };
         Ok(Begun { states, lease })
@@ -143,24 +137,20 @@ impl Redis {
         let Blob::Bytes(bytes) = &fill.blob else {
             return Err(StoreError::Refused("a value that is not encoded".into()));
         };
-        let mut commands = vec![calls::fill(&self.keys, &fill, bytes)];
+        let mut made = vec![calls::fill(&self.keys, &fill, bytes)];
         if !fill.touch.is_empty() {
-            commands.push(calls::touch(&self.keys, &fill.touch, fill.token_life));
+            made.push(calls::touch(&self.keys, &fill.touch, fill.token_life));
         }
         // Whether the tokens live on is a matter of hits to come, not of this fill.
-        calls::is_yes(&self.send(commands).await?.next().ok_or_else(calls::odd)??)
+        calls::is_yes(&self.ask(made).await?.next().ok_or_else(calls::odd)??)
     }
 
     async fn change(&self, changes: Vec<Change>) -> Result<Changed, StoreError> {
         if changes.is_empty() {
             return Ok(Changed::AsAsked);
         }
-        self.on_runtime(async move |link, deadline| change(&link, deadline, changes).await).await
+        self.on_runtime(async move |nodes, deadline| change(&nodes, deadline, changes).await).await
     }
-}
-
-fn comes_later(scheme: &str) -> String {
-    format!("`{scheme}://` comes later; name one server as `redis://host:port`")
 }
 
 /// How much of a change was made.
@@ -172,22 +162,22 @@ enum Changed {
 }
 
 /// Changes all slots in one write. Where the server is too full for that, what is there is removed, which takes no memory.
-async fn change(link: &Arc<Link>, deadline: Instant, changes: Vec<Change>) -> Result<Changed, StoreError> {
-    let (commands, slots): (Vec<Cmd>, Vec<Vec<String>>) = changes.into_iter().map(|one| (one.call, one.slots)).unzip();
+async fn change(nodes: &Nodes, deadline: Instant, changes: Vec<Change>) -> Result<Changed, StoreError> {
+    let (calls, slots): (Vec<Call>, Vec<Vec<String>>) = changes.into_iter().map(|one| (one.call, one.slots)).unzip();
     let mut failed = None;
     let mut left = Vec::new();
-    for (reply, slots) in link.send_all(deadline, commands).await?.into_iter().zip(slots) {
-        match reply {
+    for (answer, slots) in nodes.ask(deadline, &calls).await.into_iter().zip(slots) {
+        match answer {
             Ok(_) => {}
-            Err(error) if is_full(&error) => left.push(calls::unlink(&slots)),
-            Err(error) => failed = Some(error),
+            Err(failure) if failure.is_full => left.push(calls::unlink(&slots)),
+            Err(failure) => failed = Some(failure),
         }
     }
     let changed = if left.is_empty() { Changed::AsAsked } else { Changed::OnlyRemoved };
     if !left.is_empty() {
-        failed = link.send_all(deadline, left).await?.into_iter().find_map(Result::err).or(failed);
+        failed = nodes.ask(deadline, &left).await.into_iter().find_map(Result::err).or(failed);
     }
-    failed.map_or(Ok(changed), |error| Err(link.refusal(&error)))
+    failed.map_or(Ok(changed), |failure| Err(failure.error))
 }
 
 impl Store for Redis {
@@ -196,15 +186,15 @@ impl Store for Redis {
     }
 
     fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        let link = Arc::clone(&self.link);
+        let nodes = Arc::clone(&self.nodes);
         // A task that is dropped with its runtime has nothing more to wait for.
-        let tried = self.runtime.spawn(async move { link.tried().await });
+        let tried = self.runtime.spawn(async move { nodes.tried().await });
         Box::pin(async { drop(tried.await) })
     }
 
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
         Box::pin(async move {
-            match self.link.away() {
+            match self.nodes.away() {
                 Some(away) => Err(away),
                 None => self.reads.read(reads, self.deadline()).await,
             }
@@ -217,12 +207,12 @@ impl Store for Redis {
 
     fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
         let call = calls::renew(&self.keys, &key, lease, generation, life);
-        Box::pin(async move { calls::is_yes(&self.send_one(call).await?) })
+        Box::pin(async move { calls::is_yes(&self.ask_one(call).await?) })
     }
 
     fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
         let call = calls::release(&self.keys, &key, lease);
-        Box::pin(async move { self.send_one(call).await.map(drop) })
+        Box::pin(async move { self.ask_one(call).await.map(drop) })
     }
 
     fn fill(&self, fill: Fill) -> Reply<'_, bool> {
@@ -231,7 +221,7 @@ impl Store for Redis {
 
     fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
         let call = calls::live_on(&self.keys, &key, life);
-        Box::pin(async move { self.send_one(call).await.map(drop) })
+        Box::pin(async move { self.ask_one(call).await.map(drop) })
     }
 
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {

@@ -70,7 +70,7 @@ impl Outside {
 
 fn unwrapped(blob: Blob) -> Option<Blob> {
     match blob {
-        Blob::Bytes(bytes) => Some(Blob::Bytes(bytes)),
+        Blob::Bytes(_) | Blob::Bygone => Some(blob),
         Blob::Value(held) => match &held.payload() {
             Payload::Value(value) => value.downcast_ref::<Bytes>().cloned().map(Blob::Bytes),
             Payload::Bytes(_) | Payload::Empty => None,

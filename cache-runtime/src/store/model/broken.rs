@@ -18,6 +18,8 @@ pub(crate) struct Broken {
     pub(crate) unsalted_lease: bool,
     /// The end of any mutation takes off the marks of all.
     pub(crate) marks_ended_by_anyone: bool,
+    /// What a server holds counts in whichever incarnation it is.
+    pub(crate) one_incarnation: bool,
 }
 
 /// A token that returns when the same ones run again, for [`Broken::repeating_mark_token`].

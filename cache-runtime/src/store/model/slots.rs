@@ -79,6 +79,25 @@ impl Marks {
     }
 }
 
+#[cfg(feature = "sim")]
+impl Held {
+    /// As it is seen in an incarnation that it was not stored in, but for 0, which is the same.
+    pub(super) fn in_incarnation(self, incarnation: u128) -> Self {
+        let value = match self.value {
+            Value::Entry(lease, _) if incarnation != 0 => Value::Entry(lease, Blob::Bygone),
+            Value::Lease { id: LeaseId(id), generation } => {
+                Value::Lease { id: LeaseId(id ^ u128::from(incarnation as u64)), generation }
+            }
+            Value::Token(Token(token)) => Value::Token(Token(token ^ incarnation)),
+            Value::Marks(Marks { token: Token(token), standing }) => {
+                Value::Marks(Marks { token: Token(token ^ incarnation), standing })
+            }
+            entry @ Value::Entry(..) => entry,
+        };
+        Self { value, until: self.until }
+    }
+}
+
 /// When the last of them has ended.
 pub(super) fn last(standing: &[Standing]) -> u64 {
     standing.iter().map(|mark| mark.until).max().unwrap_or(0)

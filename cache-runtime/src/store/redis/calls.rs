@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::Cmd;
 use redis::Value;
 
+use super::incarnation::Incarnation;
 use super::keys::Keys;
+use super::link::Answer;
 use super::scripts::Script;
 use super::text;
 use crate::key::Name;
@@ -22,64 +25,94 @@ use crate::token::MarkId;
 use crate::token::Register;
 use crate::token::State;
 
+/// A command to be sent.
+pub(super) enum Call {
+    /// The same to every server.
+    Always(Cmd),
+    /// With a lease in it, which is written as the server that is asked knows it.
+    At(Box<dyn Fn(Incarnation) -> Cmd + Send + Sync>),
+}
+
+impl Call {
+    /// The command for a server of that incarnation.
+    pub(super) fn command(&self, at: Incarnation) -> Cmd {
+        match self {
+            Self::Always(command) => command.clone(),
+            Self::At(command) => command(at),
+        }
+    }
+}
+
 /// A call that invalidates, and the slots that it is about.
 pub(super) struct Change {
-    pub(super) call: Cmd,
+    pub(super) call: Call,
     pub(super) slots: Vec<String>,
 }
 
-pub(super) fn tokens(keys: &Keys, registers: &[Register], life: Duration) -> Cmd {
+pub(super) fn tokens(keys: &Keys, registers: &[Register], life: Duration) -> Call {
     let slots: Vec<String> = registers.iter().map(|register| keys.register(register)).collect();
     let mut call = Script::Tokens.call(&slots);
     call.arg(millis(life));
     for _ in &slots {
         call.arg(chance());
     }
-    call
+    Call::Always(call)
 }
 
-pub(super) fn lease(keys: &Keys, request: &LeaseRequest) -> Cmd {
-    let steal = match request.steal {
-        Steal::Nobodys => String::new(),
-        Steal::From(id) => digits(id.0),
-        Steal::Anybodys => "*".into(),
-    };
-    let mut call = Script::Lease.call(&[keys.lease(&request.key), keys.entry(&request.key)]);
-    call.arg(asker_digits(request.id)).arg(request.generation.map_or_else(String::new, generation_digits));
-    call.arg(millis(request.life)).arg(steal).arg(request.seen.map_or_else(String::new, |id| digits(id.0)));
-    call
+pub(super) fn lease(keys: &Keys, request: &LeaseRequest) -> Call {
+    let (slots, request) = ([keys.lease(&request.key), keys.entry(&request.key)], request.clone());
+    Call::At(Box::new(move |at| {
+        let written = |id| digits(at.lease(id).0);
+        let steal = match request.steal {
+            Steal::Nobodys => String::new(),
+            Steal::From(id) => written(id),
+            Steal::Anybodys => "*".into(),
+        };
+        let mut call = Script::Lease.call(&slots);
+        call.arg(asker_digits(request.id)).arg(request.generation.map_or_else(String::new, generation_digits));
+        call.arg(millis(request.life)).arg(steal).arg(request.seen.map_or_else(String::new, written));
+        call
+    }))
 }
 
-pub(super) fn renew(keys: &Keys, key: &Name, lease: LeaseId, generation: Generation, life: Duration) -> Cmd {
-    let mut call = Script::Renew.call(&[keys.lease(key)]);
-    call.arg(digits(lease.0)).arg(generation_digits(generation)).arg(millis(life));
-    call
+pub(super) fn renew(keys: &Keys, key: &Name, lease: LeaseId, generation: Generation, life: Duration) -> Call {
+    let slot = keys.lease(key);
+    Call::At(Box::new(move |at| {
+        let mut call = Script::Renew.call(std::slice::from_ref(&slot));
+        call.arg(digits(at.lease(lease).0)).arg(generation_digits(generation)).arg(millis(life));
+        call
+    }))
 }
 
-pub(super) fn release(keys: &Keys, key: &Name, lease: LeaseId) -> Cmd {
+pub(super) fn release(keys: &Keys, key: &Name, lease: LeaseId) -> Call {
     let mut call = Script::Release.call(&[keys.lease(key)]);
     call.arg(asker_digits(lease));
-    call
+    Call::Always(call)
 }
 
-pub(super) fn fill(keys: &Keys, fill: &Fill, bytes: &[u8]) -> Cmd {
-    let mut call = Script::Fill.call(&[keys.entry(&fill.key), keys.lease(&fill.key)]);
-    let lease = digits(fill.lease.0);
-    call.arg(&lease).arg([lease.as_bytes(), bytes].concat()).arg(millis(fill.life));
-    call
+pub(super) fn fill(keys: &Keys, fill: &Fill, bytes: &Bytes) -> Call {
+    let (slots, bytes) = ([keys.entry(&fill.key), keys.lease(&fill.key)], bytes.clone());
+    let (lease, life) = (fill.lease, millis(fill.life));
+    Call::At(Box::new(move |at| {
+        let written = at.lease(lease);
+        let mut call = Script::Fill.call(&slots);
+        let before = text::before_entry(written, at);
+        call.arg(digits(written.0)).arg([before.as_bytes(), &bytes].concat()).arg(life);
+        call
+    }))
 }
 
-pub(super) fn touch(keys: &Keys, registers: &[Register], life: Duration) -> Cmd {
+pub(super) fn touch(keys: &Keys, registers: &[Register], life: Duration) -> Call {
     let slots: Vec<String> = registers.iter().map(|register| keys.register(register)).collect();
     let mut call = Script::Touch.call(&slots);
     call.arg(millis(life));
-    call
+    Call::Always(call)
 }
 
-pub(super) fn live_on(keys: &Keys, key: &Name, life: Duration) -> Cmd {
+pub(super) fn live_on(keys: &Keys, key: &Name, life: Duration) -> Call {
     let mut call = redis::cmd("PEXPIRE");
     call.arg(keys.entry(key)).arg(millis(life));
-    call
+    Call::Always(call)
 }
 
 pub(super) fn mark(keys: &Keys, targets: &Targets, mark: &Mark) -> Vec<Change> {
@@ -97,10 +130,10 @@ pub(super) fn revoke(keys: &Keys, targets: &Targets, ended: Option<MarkId>) -> V
 }
 
 /// What is left to do where a script cannot write.
-pub(super) fn unlink(slots: &[String]) -> Cmd {
+pub(super) fn unlink(slots: &[String]) -> Call {
     let mut unlink = redis::cmd("UNLINK");
     unlink.arg(slots);
-    unlink
+    Call::Always(unlink)
 }
 
 /// One call for each target, with randomness for each token that it may have to make.
@@ -117,7 +150,7 @@ fn changes(
         for _ in 0..tokens {
             call.arg(chance());
         }
-        Change { call, slots }
+        Change { call: Call::Always(call), slots }
     };
     let tags = targets.tags.iter().map(|tag| change(of_tag, vec![keys.tag(tag)], 1));
     let keys = targets.keys.iter().map(|key| change(of_key, keys.whole(key).to_vec(), 2));
@@ -125,25 +158,27 @@ fn changes(
 }
 
 /// The reply to [`tokens`].
-pub(super) fn states(reply: Value, count: usize) -> Result<Vec<State>, StoreError> {
-    match reply {
-        Value::Array(values) if values.len() == count => Ok(values.iter().map(state).collect()),
+pub(super) fn states(answer: Answer, count: usize) -> Result<Vec<State>, StoreError> {
+    match answer.value {
+        Value::Array(values) if values.len() == count => {
+            Ok(values.iter().map(|value| state(value, answer.at)).collect())
+        }
         _ => Err(odd()),
     }
 }
 
-pub(super) fn state(value: &Value) -> State {
+pub(super) fn state(value: &Value, at: Incarnation) -> State {
     match value {
-        Value::BulkString(text) => text::state(text),
+        Value::BulkString(text) => text::state(text, at),
         _ => State::Absent,
     }
 }
 
 /// The reply to [`lease`].
-pub(super) fn lease_state(reply: &Value) -> Result<LeaseState, StoreError> {
-    match reply {
+pub(super) fn lease_state(answer: &Answer) -> Result<LeaseState, StoreError> {
+    match &answer.value {
         Value::Int(2) => Ok(LeaseState::Changed),
-        Value::BulkString(text) => match (text::given(text), text::lease(text)) {
+        Value::BulkString(text) => match (text::given(text, answer.at), text::lease(text, answer.at)) {
             (Some(id), _) => Ok(LeaseState::Won(id)),
             (None, Some(text::Lease::Held { id, generation })) => Ok(LeaseState::Held { id, generation }),
             (None, Some(text::Lease::Marked { token, strict })) => Ok(LeaseState::Marked { token, strict }),
@@ -154,8 +189,8 @@ pub(super) fn lease_state(reply: &Value) -> Result<LeaseState, StoreError> {
 }
 
 /// The reply of a script that says whether it did what it is there for.
-pub(super) fn is_yes(reply: &Value) -> Result<bool, StoreError> {
-    match reply {
+pub(super) fn is_yes(answer: &Answer) -> Result<bool, StoreError> {
+    match &answer.value {
         Value::Int(said) => Ok(*said == 1),
         _ => Err(odd()),
     }

@@ -42,7 +42,8 @@ impl Dial {
     /// A sentence about a file that is not there or holds something else.
     pub(super) fn new(settings: &Settings) -> Result<Self, String> {
         Ok(Self {
-            login: settings.login.clone(),
+            // So that what is asked first is asked by us, and what answers no Redis command is noticed.
+            login: settings.login.clone().set_skip_set_lib_name(),
             client_name: settings.client_name.clone(),
             #[cfg(feature = "redis-tls")]
             tls: settings.tls.as_ref().map(Tls::new).transpose()?,

@@ -29,13 +29,17 @@ use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use super::Settings;
+use super::calls::Call;
 use super::complaints::Complaints;
 use super::complaints::in_words;
 use super::complaints::is_of_server;
 use super::dial::Dial;
 use super::finder::Finder;
 use super::finder::News;
+use super::incarnation::Identity;
+use super::incarnation::Incarnation;
 use super::scripts;
+use super::settings::Failover;
 use crate::store::StoreError;
 
 /// A connection, or the attempts to have one.
@@ -43,6 +47,7 @@ pub(super) struct Link {
     dial: Dial,
     finder: Finder,
     connect_timeout: Duration,
+    failover: Failover,
     live: ArcSwapOption<Live>,
     /// Whether the first attempt to connect has ended.
     tried: watch::Sender<bool>,
@@ -51,10 +56,45 @@ pub(super) struct Link {
     complaints: Complaints,
 }
 
-/// A connection in use.
-struct Live {
+/// What a server answered, and in which incarnation it did.
+pub(super) struct Answer {
+    pub(super) value: Value,
+    pub(super) at: Incarnation,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) error: StoreError,
+    /// Whether the server has no memory left for what was asked.
+    pub(super) is_full: bool,
+}
+
+pub(super) type Answered = Result<Answer, Failure>;
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { error, is_full: false }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// A connection that was made.
+struct Reached {
     connection: MultiplexedConnection,
     address: ConnectionAddr,
+    /// What its answers count by.
+    incarnation: Incarnation,
+}
+
+/// A connection in use.
+struct Live {
+    reached: Reached,
     since: Instant,
     /// How long to wait before the next, if this one does not last.
     pause: Duration,
@@ -70,6 +110,7 @@ impl Link {
             dial,
             finder,
             connect_timeout: settings.connect_timeout,
+            failover: settings.failover,
             live: ArcSwapOption::empty(),
             tried: watch::Sender::new(false),
             reason: Mutex::new("not connected yet".into()),
@@ -94,23 +135,43 @@ impl Link {
         away.then(|| self.reason())
     }
 
-    /// Sends one command.
-    pub(super) async fn send(self: &Arc<Self>, deadline: Instant, command: &Cmd) -> Result<Value, StoreError> {
-        self.ask(deadline, async |mut connection| connection.send_packed_command(command).await).await
+    /// Sends one command, which is no script.
+    pub(super) async fn read(self: &Arc<Self>, deadline: Instant, command: &Cmd) -> Answered {
+        let live = self.live(deadline).await?;
+        let send = async |mut connection: MultiplexedConnection| connection.send_packed_command(command).await;
+        let value = self.on(&live, deadline, send).await?;
+        self.answered(&live, value.extract_error())
+    }
+
+    /// Makes calls in one write and returns the answer to each.
+    pub(super) async fn ask(self: &Arc<Self>, deadline: Instant, calls: &[Call]) -> Vec<Answered> {
+        let asked = async {
+            let live = self.live(deadline).await?;
+            let commands: Vec<Cmd> = calls.iter().map(|call| call.command(live.reached.incarnation)).collect();
+            let replies = self.send(&live, deadline, &commands).await?;
+            Ok(replies.into_iter().map(|reply| self.answered(&live, reply)).collect())
+        };
+        asked.await.unwrap_or_else(|error: StoreError| calls.iter().map(|_| Err(error.clone().into())).collect())
+    }
+
+    fn answered(&self, live: &Live, reply: RedisResult<Value>) -> Answered {
+        let refused = |error| Failure { error: self.refusal(&error), is_full: is_full(&error) };
+        reply.map(|value| Answer { value, at: live.reached.incarnation }).map_err(refused)
     }
 
     /// Sends commands in one write and returns the reply to each. Scripts that the server has forgotten are loaded and called again, once.
-    pub(super) async fn send_all(
+    async fn send(
         self: &Arc<Self>,
+        live: &Arc<Live>,
         deadline: Instant,
-        commands: Vec<Cmd>,
+        commands: &[Cmd],
     ) -> Result<Vec<RedisResult<Value>>, StoreError> {
-        let mut replies = self.pipeline(deadline, commands.iter()).await?;
+        let mut replies = self.pipeline(live, deadline, commands.iter()).await?;
         let forgotten: Vec<usize> = (0..replies.len()).filter(|&at| is_forgotten(&replies[at])).collect();
         if !forgotten.is_empty() {
             let load: Vec<Cmd> = scripts::load().collect();
             let again = load.iter().chain(forgotten.iter().map(|&at| &commands[at]));
-            let answers = self.pipeline(deadline, again).await?;
+            let answers = self.pipeline(live, deadline, again).await?;
             for (at, answer) in forgotten.into_iter().zip(answers.into_iter().skip(load.len())) {
                 replies[at] = answer;
             }
@@ -120,6 +181,7 @@ impl Link {
 
     async fn pipeline<'a>(
         self: &Arc<Self>,
+        live: &Arc<Live>,
         deadline: Instant,
         commands: impl Iterator<Item = &'a Cmd>,
     ) -> Result<Vec<RedisResult<Value>>, StoreError> {
@@ -132,29 +194,30 @@ impl Link {
             let replies = connection.send_packed_commands(&pipeline, 0, count).await?;
             if replies.len() == count { Ok(replies) } else { Err(misplaced()) }
         };
-        let replies = self.ask(deadline, ask).await?;
+        let replies = self.on(live, deadline, ask).await?;
         Ok(replies.into_iter().map(Value::extract_error).collect())
     }
 
-    async fn ask<T>(
+    /// Asks on one connection, and gives it up where that shows that it is of no use any more.
+    async fn on<T>(
         self: &Arc<Self>,
+        live: &Arc<Live>,
         deadline: Instant,
         ask: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
     ) -> Result<T, StoreError> {
-        let live = self.live(deadline).await?;
-        match timeout_at(deadline, ask(live.connection.clone())).await {
+        match timeout_at(deadline, ask(live.reached.connection.clone())).await {
             Ok(Ok(reply)) => {
                 live.misses.store(0, Ordering::Relaxed);
                 Ok(reply)
             }
             Ok(Err(error)) if is_broken(&error) => {
-                self.give_up(&live, &error.to_string());
+                self.give_up(live, &error.to_string());
                 Err(StoreError::Away(error.to_string()))
             }
             Ok(Err(error)) => Err(self.refusal(&error)),
             Err(_) => {
                 if live.misses.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_MISSES {
-                    self.give_up(&live, "it does not answer in time");
+                    self.give_up(live, "it does not answer in time");
                 }
                 Err(StoreError::Late)
             }
@@ -192,14 +255,15 @@ impl Link {
 
     /// Gives a connection up to a server that is known to be replaced.
     fn leave_what_was_replaced(self: &Arc<Self>) {
-        if let Some(live) = self.live.load_full().filter(|live| self.finder.is_elsewhere(&live.address)) {
+        if let Some(live) = self.live.load_full().filter(|live| self.finder.is_elsewhere(&live.reached.address)) {
             self.give_up(&live, "another server has become the master");
         }
     }
 
-    async fn attempt(&self) -> RedisResult<(MultiplexedConnection, ConnectionAddr)> {
+    async fn attempt(&self) -> RedisResult<Reached> {
         let address = self.finder.find().await?;
         let mut connection = self.dial.open(&address).await?;
+        let incarnation = self.incarnation(&mut connection).await?;
         let mut load = Pipeline::new();
         for command in scripts::load() {
             load.add_command(command);
@@ -208,16 +272,36 @@ impl Link {
         for reply in connection.send_packed_commands(&load, 0, count).await? {
             reply.extract_error()?;
         }
-        Ok((connection, address))
+        Ok(Reached { connection, address, incarnation })
     }
 
-    fn use_from_now_on(
-        self: &Arc<Self>,
-        (connection, address): (MultiplexedConnection, ConnectionAddr),
-        pause: Duration,
-    ) {
-        let live = Live { connection, address, since: Instant::now(), pause, misses: AtomicU32::new(0) };
-        self.live.store(Some(Arc::new(live)));
+    /// What the answers of the server count by, which has to be a master.
+    async fn incarnation(&self, connection: &mut MultiplexedConnection) -> RedisResult<Incarnation> {
+        let mut said = Vec::new();
+        for section in ["server", "replication"] {
+            // One after the other: what is no Redis is noticed by its answer to a single command.
+            let reply = connection.send_packed_command(redis::cmd("INFO").arg(section)).await?;
+            said.push(reply.extract_error());
+        }
+        let identity = match said.into_iter().collect::<RedisResult<Vec<Value>>>() {
+            Ok(said) => Identity::of(&said),
+            Err(error) if is_forbidden(&error) => Identity::default(),
+            Err(error) => return Err(error),
+        };
+        match (identity, self.failover) {
+            (Identity { is_replica: true, .. }, _) => {
+                Err(complaint(ServerErrorKind::ReadOnly, "it is a replica, not a master"))
+            }
+            (_, Failover::Warm) => Ok(Incarnation::ANY),
+            (Identity { incarnation: Some(incarnation), .. }, Failover::Cold) => Ok(incarnation),
+            (_, Failover::Cold) => Err(complaint(ServerErrorKind::NoPerm, UNKNOWN)),
+        }
+    }
+
+    fn use_from_now_on(self: &Arc<Self>, reached: Reached, pause: Duration) {
+        let live = Arc::new(Live { reached, since: Instant::now(), pause, misses: AtomicU32::new(0) });
+        tokio::spawn(watch_over(Arc::downgrade(self), Arc::downgrade(&live)));
+        self.live.store(Some(live));
         let first = !self.tried.send_replace(true);
         tracing::info!(address = %self.address(), first, "connected to Redis");
         // The news may have come while the connection was made.
@@ -260,7 +344,7 @@ async fn heal(link: Weak<Link>, mut pause: Duration) {
         let Some(link) = link.upgrade() else { return };
         let next = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         match tokio::time::timeout(link.connect_timeout, link.attempt()).await {
-            Ok(Ok(connection)) => return link.use_from_now_on(connection, next),
+            Ok(Ok(reached)) => return link.use_from_now_on(reached, next),
             Ok(Err(error)) => {
                 let is_said = is_of_server(&error);
                 if is_said {
@@ -279,6 +363,23 @@ async fn follow(link: Weak<Link>, mut news: News) {
     while news.next().await {
         let Some(link) = link.upgrade() else { return };
         link.leave_what_was_replaced();
+    }
+}
+
+/// Asks once in a while who the server is, as long as the connection is in use, and gives the connection up when it is another one by now or no master any more.
+async fn watch_over(link: Weak<Link>, live: Weak<Live>) {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        let (Some(link), Some(live)) = (link.upgrade(), live.upgrade()) else { return };
+        let deadline = Instant::now() + link.connect_timeout;
+        let ask = async |mut connection: MultiplexedConnection| link.incarnation(&mut connection).await;
+        match link.on(&live, deadline, ask).await {
+            Ok(incarnation) if incarnation == live.reached.incarnation => {}
+            Ok(_) => return link.give_up(&live, "it was replaced, and may have forgotten invalidations"),
+            // What is wrong with the way there is seen to by whoever asks; a server that says why it cannot be used is none.
+            Err(StoreError::Unfit(why)) => return link.give_up(&live, &why),
+            Err(_) => {}
+        }
     }
 }
 
@@ -302,12 +403,24 @@ fn is_broken(error: &RedisError) -> bool {
         || error.kind() == ErrorKind::Parse
 }
 
+fn is_forbidden(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+}
+
+/// What is said as if the server had said it.
+fn complaint(kind: ServerErrorKind, sentence: &str) -> RedisError {
+    RedisError::from((ErrorKind::Server(kind), "of the server", sentence.to_owned()))
+}
+
 /// Replies that do not match what was asked: nothing on that connection can be trusted any more.
 fn misplaced() -> RedisError {
     RedisError::from((ErrorKind::Parse, "the replies do not match the commands"))
 }
 
+const UNKNOWN: &str = "`INFO` does not say which run of a server it is, so that one that forgot invalidations would not be noticed; let the user run it, or do without by `failover=warm`";
 const MOST_MISSES: u32 = 3;
+/// How long a connection may be to a server that is another one by now.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A connection that ended sooner is not replaced at once.

@@ -22,8 +22,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::calls;
+use super::incarnation::Incarnation;
 use super::keys::Keys;
-use super::link::Link;
+use super::nodes::Nodes;
 use super::text;
 use crate::store::Blob;
 use crate::store::Read;
@@ -35,7 +36,7 @@ use crate::token::State;
 /// Where reads are asked for.
 pub(super) struct Reads {
     queue: mpsc::Sender<Asked>,
-    link: Arc<Link>,
+    nodes: Arc<Nodes>,
     keys: Keys,
     under_way: Arc<Semaphore>,
     /// The runtime that does the I/O.
@@ -53,16 +54,16 @@ type Answer = Result<Vec<Reading>, StoreError>;
 
 impl Reads {
     /// Starts the task that sends. It ends when this is dropped. Must be called on the runtime that does the I/O.
-    pub(super) fn start(link: Arc<Link>, keys: Keys) -> Self {
+    pub(super) fn start(nodes: Arc<Nodes>, keys: Keys) -> Self {
         let (queue, asked) = mpsc::channel(QUEUE);
         let under_way = Arc::new(Semaphore::new(ROUND_TRIPS));
-        tokio::spawn(send_all(asked, Arc::clone(&under_way), Arc::clone(&link), keys.clone()));
-        Self { queue, link, keys, under_way, home: Handle::current().id() }
+        tokio::spawn(send_all(asked, Arc::clone(&under_way), Arc::clone(&nodes), keys.clone()));
+        Self { queue, nodes, keys, under_way, home: Handle::current().id() }
     }
 
     pub(super) async fn read(&self, reads: Vec<Read>, deadline: Instant) -> Answer {
         match self.free_way() {
-            Some(_way) => read_all(&reads, deadline, &self.link, &self.keys).await,
+            Some(_way) => read_all(&reads, deadline, &self.nodes, &self.keys).await,
             None => self.queue(reads, deadline).await,
         }
     }
@@ -84,7 +85,7 @@ impl Reads {
     }
 }
 
-async fn send_all(mut queue: mpsc::Receiver<Asked>, under_way: Arc<Semaphore>, link: Arc<Link>, keys: Keys) {
+async fn send_all(mut queue: mpsc::Receiver<Asked>, under_way: Arc<Semaphore>, nodes: Arc<Nodes>, keys: Keys) {
     loop {
         // A round trip ends by the deadline of its first read, which is before that of any read in the queue.
         let Ok(permit) = Arc::clone(&under_way).acquire_owned().await else { return };
@@ -94,7 +95,7 @@ async fn send_all(mut queue: mpsc::Receiver<Asked>, under_way: Arc<Semaphore>, l
         }
         let permit = Arc::new(permit);
         for together in split(asked) {
-            tokio::spawn(round_trip(together, Arc::clone(&link), keys.clone(), Arc::clone(&permit)));
+            tokio::spawn(round_trip(together, Arc::clone(&nodes), keys.clone(), Arc::clone(&permit)));
         }
     }
 }
@@ -121,10 +122,10 @@ fn count_of(read: &Read) -> usize {
     usize::from(read.entry.is_some()) + read.registers.len()
 }
 
-async fn round_trip(asked: Vec<Asked>, link: Arc<Link>, keys: Keys, _permit: Arc<OwnedSemaphorePermit>) {
+async fn round_trip(asked: Vec<Asked>, nodes: Arc<Nodes>, keys: Keys, _permit: Arc<OwnedSemaphorePermit>) {
     let deadline = asked.iter().map(|one| one.deadline).min().unwrap_or_else(Instant::now);
     let (reads, replies): (Vec<_>, Vec<_>) = asked.into_iter().map(|one| (one.reads, one.reply)).unzip();
-    let mut answer = read_all(reads.iter().flatten(), deadline, &link, &keys).await.map(Vec::into_iter);
+    let mut answer = read_all(reads.iter().flatten(), deadline, &nodes, &keys).await.map(Vec::into_iter);
     for (reads, reply) in reads.iter().zip(replies) {
         let own = answer.as_mut().map(|readings| readings.by_ref().take(reads.len()).collect());
         // Whoever asked may have gone.
@@ -136,12 +137,12 @@ async fn round_trip(asked: Vec<Asked>, link: Arc<Link>, keys: Keys, _permit: Arc
 async fn read_all<'a>(
     reads: impl IntoIterator<Item = &'a Read> + Clone,
     deadline: Instant,
-    link: &Arc<Link>,
+    nodes: &Nodes,
     keys: &Keys,
 ) -> Answer {
     let plan = Plan::of(reads.clone(), keys);
-    let values = fetch(deadline, link, &plan.command, plan.of_entries.len()).await?;
-    let parse = |(value, of_entry)| if of_entry { entry(value) } else { Parsed::State(calls::state(&value)) };
+    let (values, at) = fetch(deadline, nodes, &plan.command, plan.of_entries.len()).await?;
+    let parse = |(value, of_entry)| if of_entry { entry(value, at) } else { Parsed::State(calls::state(&value, at)) };
     let parsed: Vec<Parsed> = values.into_iter().zip(plan.of_entries).map(parse).collect();
     let mut places = plan.places.into_iter();
     Ok(reads.into_iter().map(|read| reading(read, &parsed, &mut places)).collect())
@@ -189,23 +190,28 @@ enum Parsed {
     State(State),
 }
 
-async fn fetch(deadline: Instant, link: &Arc<Link>, command: &Cmd, count: usize) -> Result<Vec<Value>, StoreError> {
+async fn fetch(
+    deadline: Instant,
+    nodes: &Nodes,
+    command: &Cmd,
+    count: usize,
+) -> Result<(Vec<Value>, Incarnation), StoreError> {
     if count == 0 {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Incarnation::ANY));
     }
-    let reply = link.send(deadline, command).await?;
-    match reply.extract_error().map_err(|error| link.refusal(&error))? {
-        Value::Array(values) if values.len() == count => Ok(values),
+    let answer = nodes.read(deadline, command).await?;
+    match answer.value {
+        Value::Array(values) if values.len() == count => Ok((values, answer.at)),
         _ => {
-            link.give_up_any("a reply does not match its command");
+            nodes.give_up("a reply does not match its command");
             Err(StoreError::Away("a reply does not match its command".into()))
         }
     }
 }
 
-fn entry(value: Value) -> Parsed {
+fn entry(value: Value, at: Incarnation) -> Parsed {
     match value {
-        Value::BulkString(bytes) => Parsed::Entry(Some(text::entry(Bytes::from(bytes)))),
+        Value::BulkString(bytes) => Parsed::Entry(Some(text::entry(Bytes::from(bytes), at))),
         _ => Parsed::Entry(None),
     }
 }

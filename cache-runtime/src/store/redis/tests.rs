@@ -3,6 +3,7 @@
 mod conformance;
 mod faults;
 mod foreign;
+mod incarnations;
 mod login;
 mod same;
 mod sentinel;
@@ -97,6 +98,7 @@ async fn seen(store: &Redis, read: Read) -> (Option<Bytes>, Vec<State>) {
     let entry = reading.entry.map(|(_, blob)| match blob {
         Blob::Bytes(bytes) => bytes,
         Blob::Value(_) => panic!("a value from Redis"),
+        Blob::Bygone => Bytes::from_static(b"bygone"),
     });
     (entry, reading.states)
 }

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::incarnation::Incarnation;
 use crate::store::Blob;
 use crate::token::Generation;
 use crate::token::LeaseId;
@@ -16,6 +17,8 @@ use crate::token::Token;
 const LONGEST: usize = 80;
 /// The digits of an id.
 const ID: usize = 32;
+/// The digits of the incarnation that an entry is of.
+const INCARNATION: usize = 16;
 
 /// What a lease slot holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,35 +27,45 @@ pub(super) enum Lease {
     Marked { token: Token, strict: bool },
 }
 
-/// An entry: the id of the lease it was filled under, then its bytes. What is none goes on as it is, for the envelope to refuse.
-pub(super) fn entry(mut bytes: Bytes) -> (LeaseId, Blob) {
-    match bytes.split_at_checked(ID).and_then(|(id, _)| hexadecimal(id)) {
-        Some(id) => {
-            let _ = bytes.split_to(ID);
-            (LeaseId(id), Blob::Bytes(bytes))
+/// An entry: the id of the lease it was filled under, the incarnation it was stored in, then its bytes. What is none goes on, for the envelope to refuse.
+pub(super) fn entry(mut bytes: Bytes, at: Incarnation) -> (LeaseId, Blob) {
+    let Some(id) = bytes.split_at_checked(ID).and_then(|(id, _)| hexadecimal(id)) else {
+        return (LeaseId(0), Blob::Bytes(bytes));
+    };
+    let lease = at.lease(LeaseId(id));
+    let digits = bytes.get(ID..ID + INCARNATION).and_then(hexadecimal).and_then(|digits| u64::try_from(digits).ok());
+    match digits {
+        Some(digits) => {
+            let _ = bytes.split_to(ID + INCARNATION);
+            (lease, at.vouches_for(digits, bytes))
         }
-        None => (LeaseId(0), Blob::Bytes(bytes)),
+        None => (lease, Blob::Bytes(Bytes::new())),
     }
+}
+
+/// What an entry begins with.
+pub(super) fn before_entry(written: LeaseId, at: Incarnation) -> String {
+    format!("{:032x}{}", written.0, at.digits())
 }
 
 /// What a register holds.
-pub(super) fn state(text: &[u8]) -> State {
+pub(super) fn state(text: &[u8], at: Incarnation) -> State {
     if let Some(token) = token(b't', text) {
-        return State::Token(token);
+        return State::Token(at.token(token));
     }
-    mark(text).map_or(State::Absent, |(token, strict)| State::Pending { token, strict })
+    mark(text).map_or(State::Absent, |(token, strict)| State::Pending { token: at.token(token), strict })
 }
 
 /// The lease that the script says it gave: `w<32 hex>`, which no slot holds.
-pub(super) fn given(text: &[u8]) -> Option<LeaseId> {
+pub(super) fn given(text: &[u8], at: Incarnation) -> Option<LeaseId> {
     let id = text.strip_prefix(b"w").filter(|id| id.len() == ID)?;
-    hexadecimal(id).map(LeaseId)
+    hexadecimal(id).map(|id| at.lease(LeaseId(id)))
 }
 
 /// What a lease slot holds, or `None` if that is nothing.
-pub(super) fn lease(text: &[u8]) -> Option<Lease> {
+pub(super) fn lease(text: &[u8], at: Incarnation) -> Option<Lease> {
     if let Some((token, strict)) = mark(text) {
-        return Some(Lease::Marked { token, strict });
+        return Some(Lease::Marked { token: at.token(token), strict });
     }
     let (id, generation) = text.strip_prefix(b"l")?.split_at_checked(ID)?;
     let generation = match generation.strip_prefix(b":")? {
@@ -60,7 +73,7 @@ pub(super) fn lease(text: &[u8]) -> Option<Lease> {
         digits if digits.len() == 16 => Some(Generation(u64::try_from(hexadecimal(digits)?).ok()?)),
         _ => return None,
     };
-    Some(Lease::Held { id: LeaseId(hexadecimal(id)?), generation })
+    Some(Lease::Held { id: at.lease(LeaseId(hexadecimal(id)?)), generation })
 }
 
 /// The token of `<kind><32 hex>-<digits>-<digits>`: a hash of all of it.
@@ -115,15 +128,15 @@ mod tests {
 
     #[test]
     fn tokens_are_told_apart_by_all_of_their_text() {
-        let one = state(format!("t{HEX}-1700000000-1").as_bytes());
-        let other = state(format!("t{HEX}-1700000000-2").as_bytes());
+        let one = state(format!("t{HEX}-1700000000-1").as_bytes(), Incarnation::ANY);
+        let other = state(format!("t{HEX}-1700000000-2").as_bytes(), Incarnation::ANY);
         assert!(matches!((one, other), (State::Token(one), State::Token(other)) if one != other));
     }
 
     #[test]
     fn a_marks_token_is_the_same_whoever_is_listed() {
-        let one = state(format!("!{HEX}-1-2;{HEX},o,5;").as_bytes());
-        let two = state(format!("!{HEX}-1-2;{HEX},o,5;*,s,7;").as_bytes());
+        let one = state(format!("!{HEX}-1-2;{HEX},o,5;").as_bytes(), Incarnation::ANY);
+        let two = state(format!("!{HEX}-1-2;{HEX},o,5;*,s,7;").as_bytes(), Incarnation::ANY);
         let (State::Pending { token: of_one, strict: false }, State::Pending { token: of_two, strict: true }) =
             (one, two)
         else {
@@ -135,18 +148,36 @@ mod tests {
     #[test]
     fn leases_say_their_generation() {
         let id = LeaseId(u128::from_str_radix(HEX, 16).unwrap());
-        assert_eq!(lease(format!("l{HEX}:").as_bytes()), Some(Lease::Held { id, generation: None }));
+        assert_eq!(lease(format!("l{HEX}:").as_bytes(), Incarnation::ANY), Some(Lease::Held { id, generation: None }));
         let held = Lease::Held { id, generation: Some(Generation(0xab)) };
-        assert_eq!(lease(format!("l{HEX}:00000000000000ab").as_bytes()), Some(held));
+        assert_eq!(lease(format!("l{HEX}:00000000000000ab").as_bytes(), Incarnation::ANY), Some(held));
     }
 
     #[test]
     fn a_lease_that_was_given_is_told_from_one_that_is_held() {
         let id = LeaseId(u128::from_str_radix(HEX, 16).unwrap());
-        assert_eq!(given(format!("w{HEX}").as_bytes()), Some(id));
+        assert_eq!(given(format!("w{HEX}").as_bytes(), Incarnation::ANY), Some(id));
         for text in [format!("l{HEX}:"), format!("w{HEX}:"), format!("w+{}", &HEX[1..]), format!("w{}", &HEX[1..])] {
-            assert_eq!(given(text.as_bytes()), None, "{text}");
+            assert_eq!(given(text.as_bytes(), Incarnation::ANY), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_entry_says_its_lease_and_counts_where_it_was_stored() {
+        let (here, there) = (Incarnation::ANY, Incarnation::of("run", "history"));
+        let written = LeaseId(u128::from_str_radix(HEX, 16).unwrap());
+        let stored = |before: &str| Bytes::from([before.as_bytes(), b"bytes"].concat());
+        let own = entry(stored(&before_entry(written, there)), there);
+        assert!(matches!(own, (lease, Blob::Bytes(bytes)) if lease == there.lease(written) && bytes == "bytes"));
+        let bygone = entry(stored(&before_entry(written, there)), here);
+        assert!(
+            matches!(bygone, (lease, Blob::Bygone) if lease == written),
+            "it is found again by who asks for its lease"
+        );
+        assert!(
+            matches!(entry(stored(HEX), here), (lease, Blob::Bytes(bytes)) if lease == written && bytes.is_empty())
+        );
+        assert!(matches!(entry(stored("nonsense"), here), (LeaseId(0), Blob::Bytes(_))));
     }
 
     #[test]
@@ -175,17 +206,18 @@ mod tests {
             format!("w{HEX}"),
         ];
         for text in odd {
-            assert_eq!(state(text.as_bytes()), State::Absent, "{text}");
-            assert_eq!(lease(text.as_bytes()), None, "{text}");
+            assert_eq!(state(text.as_bytes(), Incarnation::ANY), State::Absent, "{text}");
+            assert_eq!(lease(text.as_bytes(), Incarnation::ANY), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..120), kind in prop::sample::select(b"t!l".to_vec())) {
-            let _ = state(&bytes);
+            let _ = state(&bytes, Incarnation::ANY);
+            let _ = entry(bytes.clone().into(), Incarnation::ANY);
             let framed = [&[kind], HEX.as_bytes(), &bytes].concat();
-            let _ = (state(&framed), lease(&framed));
+            let _ = (state(&framed, Incarnation::ANY), lease(&framed, Incarnation::ANY));
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::store::conformance;
 use crate::store::redis::tests::conformance::Real;
 
 /// What `docs/stores.md` says that a user needs.
-const RIGHTS: [&str; 10] =
-    ["mget", "getrange", "set", "del", "unlink", "pexpire", "pttl", "time", "evalsha", "script|load"];
+const RIGHTS: [&str; 11] =
+    ["info", "mget", "getrange", "set", "del", "unlink", "pexpire", "pttl", "time", "evalsha", "script|load"];
 
 fn rules(without: &str) -> String {
     let rights = RIGHTS.iter().filter(|&&right| right != without).map(|right| format!(" +{right}"));
@@ -33,6 +33,7 @@ async fn every_one_of_the_least_rights_is_needed() {
         let settings = settings(&server.url_of("shop", "hunter2")).unwrap().namespace("test");
         let store = Redis::new(settings.op_timeout(Duration::from_secs(5)), Handle::current()).unwrap();
         every_operation(&store).await;
+        let _ = store.touch(name("k"), LONG).await;
         let seen = LeaseRequest { seen: Some(asker(9)), ..begin("k", 2, &[]).lease.unwrap() };
         let _ = store.begin(Begin { lease: Some(seen), registers: Vec::new(), token_life: LONG }).await;
         server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
@@ -71,7 +72,7 @@ async fn nobody_is_told_the_password() {
     let _second = tracing::Dispatch::new(Events::default());
     let _collecting = tracing::subscriber::set_default(events.clone());
     let server = Server::start();
-    server.let_in("ann", "hunter2", "~test:* +mget +script|load");
+    server.let_in("ann", "hunter2", "~test:* +info +mget +script|load");
     let socket = server.socket_url();
     let urls = [
         server.url_of("ann", "hunter2"),

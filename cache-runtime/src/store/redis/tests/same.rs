@@ -50,7 +50,7 @@ impl Seen {
     fn entry(&self, entry: Option<(LeaseId, Blob)>) -> String {
         match entry {
             Some((lease, Blob::Bytes(bytes))) => format!("{bytes:?} of {}", self.place_of(lease)),
-            Some((_, Blob::Value(_))) => panic!("a value that is not encoded"),
+            Some((_, blob)) => panic!("{blob:?}"),
             None => "nothing".to_owned(),
         }
     }

@@ -98,7 +98,7 @@ async fn a_silent_sentinel_keeps_nobody_waiting() {
     let began = Instant::now();
     let store = store_of(&set);
     store.ready().await;
-    assert!(store.link.away().is_none(), "{:?}", store.link.away());
+    assert!(store.nodes.away().is_none(), "{:?}", store.nodes.away());
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
     set.sentinels()[0].cont();
 }

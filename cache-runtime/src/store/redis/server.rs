@@ -103,7 +103,7 @@ impl Server {
     /// Lets `user` do what `rules` allow, as `ACL SETUSER` takes them, until the server ends.
     pub fn let_in(&self, user: &str, password: &str, rules: &str) {
         let password = format!(">{password}");
-        let words = ["ACL", "SETUSER", user, "reset", "on", &password];
+        let words = ["ACL", "SETUSER", user, "reset", "resetchannels", "on", &password];
         let words: Vec<&str> = words.into_iter().chain(rules.split(' ')).collect();
         self.command(&words).expect("rules for a user");
     }

@@ -40,7 +40,9 @@ async fn every_one_of_the_least_rights_is_needed() {
         let _ = store.mark(targets(&["k"], &["a"]), mark(1)).await;
         server.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
         let denied = server.command(&["ACL", "LOG"]).unwrap();
-        assert!(denied.contains(right), "nobody asks for {right}: {denied}");
+        // Redis 6.2 names the command alone.
+        let command = right.split('|').next().unwrap();
+        assert!(denied.contains(command), "nobody asks for {right}: {denied}");
     }
 }
 

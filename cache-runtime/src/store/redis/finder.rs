@@ -2,7 +2,8 @@
 //!
 //! - Every sentinel is asked once a second, and at once when it says that a master has changed. Each has a connection and deadlines of its own, so that one that is gone or silent keeps nobody waiting.
 //! - Of what they say the newest counts. Each change of the master has a number, its epoch, and a sentinel that was cut off has not heard of the last ones. What one said [`FRESH`] ago counts no more.
-//! - Who asks for the master waits for the answers of most sentinels, or for a moment. Without any there is no master: the one that was may have been replaced meanwhile.
+//! - Who asks for the master waits for the answers of most sentinels, or for a moment. Without any there is no master: the one that was may have been replaced meanwhile, and may not know it if it was
+//!   cut off together with who asks. Only a cache that is warm after a failover stays with it.
 //!
 //! Whether it takes itself for a master is for whoever connects to it to see.
 
@@ -28,6 +29,7 @@ use tokio::time::timeout;
 
 use super::complaints::in_words;
 use super::dial::Dial;
+use super::settings::Failover;
 use super::settings::Sentinels;
 use super::settings::Settings;
 
@@ -40,6 +42,8 @@ pub(super) enum Finder {
 /// What sentinels say. They are asked as long as this is there.
 pub(super) struct Watch {
     sentinels: Sentinels,
+    /// Whether a master counts that none of them has confirmed lately.
+    trusts_silence: bool,
     heard: watch::Receiver<Vec<Heard>>,
     _askers: JoinSet<()>,
 }
@@ -73,7 +77,8 @@ impl Finder {
                 told: told.clone(),
             }));
         }
-        Ok(Self::Sentinels(Watch { sentinels: sentinels.clone(), heard, _askers: askers }))
+        let trusts_silence = settings.failover == Failover::Warm;
+        Ok(Self::Sentinels(Watch { sentinels: sentinels.clone(), trusts_silence, heard, _askers: askers }))
     }
 
     /// Where to connect to now.
@@ -88,15 +93,18 @@ impl Finder {
         }
     }
 
-    /// Whether the server is known to be somewhere else.
-    pub(super) fn is_elsewhere(&self, address: &ConnectionAddr) -> bool {
-        match self {
-            Self::At(_) => false,
-            Self::Sentinels(watch) => newest(&watch.heard.borrow()).is_some_and(|newest| newest != *address),
+    /// Why a connection to `address` is not to be used any more, if so.
+    pub(super) fn doubt(&self, address: &ConnectionAddr) -> Option<&'static str> {
+        let Self::Sentinels(watch) = self else { return None };
+        match newest(&watch.heard.borrow()) {
+            Some(newest) if newest == *address => None,
+            Some(_) => Some("another server has become the master"),
+            None if watch.trusts_silence => None,
+            None => Some("no sentinel says whether it still is the master"),
         }
     }
 
-    /// Says when to look again whether the server is somewhere else.
+    /// Says when to look again whether there is a [`doubt`](Self::doubt).
     pub(super) fn news(&self) -> News {
         News(match self {
             Self::At(_) => None,
@@ -109,10 +117,10 @@ impl Finder {
 pub(super) struct News(Option<watch::Receiver<Vec<Heard>>>);
 
 impl News {
-    /// Waits for the next; `false` if there is no finder any more.
+    /// Waits for the next, or for silence to have become news; `false` if there is no finder any more.
     pub(super) async fn next(&mut self) -> bool {
         match &mut self.0 {
-            Some(heard) => heard.changed().await.is_ok(),
+            Some(heard) => !matches!(timeout(PERIOD, heard.changed()).await, Ok(Err(_))),
             None => pending().await,
         }
     }
@@ -287,7 +295,7 @@ fn no_sentinel() -> RedisError {
 /// How long a sentinel says nothing of itself.
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long what it said counts.
-const FRESH: Duration = Duration::from_secs(5);
+const FRESH: Duration = Duration::from_secs(3);
 /// How long most of them are waited for.
 const GRACE: Duration = Duration::from_millis(200);
 /// After either another is the master.

@@ -253,10 +253,12 @@ impl Link {
         }
     }
 
-    /// Gives a connection up to a server that is known to be replaced.
+    /// Gives a connection up to a server that was replaced, or may have been.
     fn leave_what_was_replaced(self: &Arc<Self>) {
-        if let Some(live) = self.live.load_full().filter(|live| self.finder.is_elsewhere(&live.reached.address)) {
-            self.give_up(&live, "another server has become the master");
+        if let Some(live) = self.live.load_full()
+            && let Some(doubt) = self.finder.doubt(&live.reached.address)
+        {
+            self.give_up(&live, doubt);
         }
     }
 

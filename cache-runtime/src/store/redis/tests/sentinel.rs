@@ -73,7 +73,7 @@ async fn a_master_that_is_killed_is_replaced_and_may_come_back_as_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_sentinel_is_enough_to_find_the_master_and_none_is_needed_to_stay() {
+async fn one_sentinel_is_enough_and_without_any_only_a_warm_cache_stays() {
     let set = SentinelSet::start();
     let master = set.master();
     for sentinel in &set.sentinels()[..2] {
@@ -83,12 +83,23 @@ async fn one_sentinel_is_enough_to_find_the_master_and_none_is_needed_to_stay() 
         stored_on(&store, &set.servers()[master], "k").await;
         store.revoke(targets(&["k"], &[]), None).await.unwrap();
     }
-    let store = store_of(&set);
-    store.ready().await;
+    let cold = store_of(&set);
+    let warm = settings(&(set.url() + "?failover=warm")).unwrap().namespace("test").op_timeout(DEADLINE);
+    let warm = Arc::new(Redis::new(warm, Handle::current()).unwrap());
+    cold.ready().await;
+    warm.ready().await;
     set.sentinels()[2].stop();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    stored_on(&store, &set.servers()[master], "k").await;
+    let began = Instant::now();
+    while cold.nodes.away().is_none() {
+        assert!(began.elapsed() < Duration::from_secs(8), "it stays with a master that nobody confirms");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let Some(StoreError::Gone(why)) = cold.nodes.away() else { panic!("it is not away") };
+    assert!(why.contains("sentinel"), "{why}");
+    assert!(warm.nodes.away().is_none());
+    stored_on(&warm, &set.servers()[master], "k").await;
     set.sentinels()[2].cont();
+    stored_on(&cold, &set.servers()[master], "l").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

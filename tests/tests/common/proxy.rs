@@ -111,6 +111,12 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
+    /// The address of a list of servers of Memcached, each behind one of `ways`.
+    pub(crate) fn memcached_url(ways: &[Self]) -> String {
+        let addresses: Vec<String> = ways.iter().map(|way| way.address.to_string()).collect();
+        format!("memcached://{}", addresses.join(","))
+    }
+
     /// From here on, this happens to what clients send.
     pub(crate) fn to_server(&self, fault: Fault) {
         self.lanes.to_server.send_replace(fault);
@@ -194,7 +200,8 @@ fn socket() -> TcpSocket {
 }
 
 fn address(url: &str) -> SocketAddr {
-    url.strip_prefix("redis://").expect("the address of a server").parse().expect("an address")
+    let address = url.strip_prefix("redis://").or_else(|| url.strip_prefix("memcached://"));
+    address.expect("the address of a server").parse().expect("an address")
 }
 
 async fn serve(listener: TcpListener, server: watch::Receiver<SocketAddr>, lanes: Lanes, traffic: Arc<Traffic>) {

@@ -1,7 +1,7 @@
 //! Several processes, hot keys, and everything that goes wrong; afterwards the history is held against the promises.
 //!
 //! Worker processes read and write the rows of one [`database`] through annotated functions ([`workload`]); readers and mutators are dropped half-way, workers are
-//! killed and replaced, and a [`nemesis`] harms their Redis, and the way there of each for itself ([`proxy`]). Everybody reports what it did ([`history`]), by the one clock of the machine, and [`checks`] judges it.
+//! killed and replaced, and a [`nemesis`] harms their Redis or their servers of Memcached ([`siege`]), and the way there of each for itself ([`proxy`]). Everybody reports what it did ([`history`]), by the one clock of the machine, and [`checks`] judges it.
 //!
 //! `HARNESS_SECONDS=600 cargo test -p cache-tests --test harness promises` runs longer than usual, and `HARNESS_SEED=7` with the seed that a failure has printed. A
 //! seed decides what everybody does, not who comes first, so a rare failure may take several runs to come back.
@@ -17,6 +17,7 @@ mod nemesis;
 mod proxy;
 mod report;
 mod run;
+mod siege;
 mod worker;
 mod workload;
 
@@ -67,6 +68,26 @@ fn promises_hold_on_a_redis_that_forgets_hangs_up_and_falls_silent() {
 #[test]
 fn promises_hold_while_each_process_has_a_network_of_its_own() {
     holds(Scenario { cruel: true, networks: true, ..Scenario::default() }, 6);
+}
+
+#[test]
+fn promises_hold_on_memcached_while_workers_are_killed() {
+    holds(Scenario { memcached: 1, ..Scenario::default() }, 3);
+}
+
+#[test]
+fn reads_are_linearizable_on_three_memcacheds_while_workers_are_killed() {
+    holds(Scenario { memcached: 3, ..linearizable() }, 3);
+}
+
+#[test]
+fn promises_hold_on_a_memcached_that_forgets_hangs_up_and_falls_silent() {
+    holds(Scenario { memcached: 1, cruel: true, ..Scenario::default() }, 6);
+}
+
+#[test]
+fn promises_hold_on_three_memcacheds_of_which_any_is_away() {
+    holds(Scenario { memcached: 3, cruel: true, ..Scenario::default() }, 6);
 }
 
 /// `scripts/soak`

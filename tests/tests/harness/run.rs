@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache_runtime::sim::Memcached;
 use cache_runtime::sim::Mutant;
 use cache_runtime::sim::Server;
 
@@ -25,12 +26,15 @@ use crate::nemesis::Nemesis;
 use crate::nemesis::Severity;
 use crate::proxy::Proxy;
 use crate::report::Report;
+use crate::siege::Siege;
 
 /// What a run is to be.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scenario {
     /// One process on the in-process store, rather than three on a Redis.
     pub(crate) in_process: bool,
+    /// Three processes on so many servers of Memcached, if on any.
+    pub(crate) memcached: usize,
     pub(crate) capacity: Option<usize>,
     pub(crate) writes: Writes,
     /// Reads are claimed to be linearizable.
@@ -142,7 +146,8 @@ impl Scenario {
 /// What happened in a run.
 pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event> {
     let directory = Directory::new();
-    let server = (!scenario.in_process).then(Server::start);
+    let server = (!scenario.in_process && scenario.memcached == 0).then(Server::start);
+    let servers: Vec<Memcached> = (0..scenario.memcached).map(|_| Memcached::start()).collect();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let socket = directory.0.join("database");
@@ -156,16 +161,22 @@ pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event>
         }
         _ => Vec::new(),
     };
+    let ways: Vec<Proxy> = servers.iter().map(|server| runtime.block_on(Proxy::before(&server.url()))).collect();
     let urls = match &server {
+        None if scenario.memcached > 0 => vec![Proxy::memcached_url(&ways); WORKERS],
         None => vec!["memory:".to_owned()],
         Some(_) if scenario.networks => networks.iter().map(Proxy::url).collect(),
         Some(server) => vec![server.url(); WORKERS],
     };
     let mut fleet = Fleet::start(scenario.plan(seed, socket), urls);
     let last = Time::now().after(length);
+    let severity = if scenario.cruel { Severity::Cruel } else { Severity::Kind };
     match &server {
+        None if scenario.memcached > 0 => {
+            let (database, servers, ways, fleet) = (&*database, &servers[..], &ways[..], &mut fleet);
+            Siege { severity, database, servers, ways, fleet }.rage(seed, last);
+        }
         Some(server) => {
-            let severity = if scenario.cruel { Severity::Cruel } else { Severity::Kind };
             Nemesis::new(severity, seed, &database, server, &mut fleet, (&networks, &runtime)).rage(last);
         }
         None => std::thread::sleep(length),

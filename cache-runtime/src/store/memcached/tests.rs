@@ -1,3 +1,122 @@
 //! The store against real servers.
 
 mod conformance;
+mod faults;
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::Memcached;
+use super::server;
+use super::settings;
+use crate::key::Name;
+use crate::store::Begin;
+use crate::store::Blob;
+use crate::store::Fill;
+use crate::store::LeaseRequest;
+use crate::store::LeaseState;
+use crate::store::Mark;
+use crate::store::Read;
+use crate::store::Steal;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::Targets;
+use crate::store::fleet::Fleet;
+use crate::store::fleet::Ring;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+use crate::token::Register;
+use crate::token::State;
+
+const LONG: Duration = Duration::from_secs(60);
+/// As a cache has it by default.
+const DEADLINE: Duration = Duration::from_millis(100);
+/// For a machine that does other things too.
+const SLACK: Duration = Duration::from_millis(150);
+const PATIENT: Duration = Duration::from_secs(5);
+
+fn store(server: &server::Memcached, op_timeout: Duration) -> Arc<dyn Store> {
+    let settings = settings(&server.url()).unwrap().op_timeout(op_timeout);
+    Arc::new(Memcached::new(&settings, &settings.servers[0], Handle::current()))
+}
+
+fn fleet(servers: &[server::Memcached], op_timeout: Duration) -> (Arc<dyn Store>, Arc<Ring>) {
+    let settings = settings(&server::Memcached::url_of(servers)).unwrap().op_timeout(op_timeout);
+    let node = |server: &String| -> Arc<dyn Store> { Arc::new(Memcached::new(&settings, server, Handle::current())) };
+    let ring = Arc::new(Ring::new(&settings.servers));
+    (Arc::new(Fleet::new(settings.servers.iter().map(node).collect(), Arc::clone(&ring))), ring)
+}
+
+fn name(name: &str) -> Name {
+    Name::new(name.as_bytes())
+}
+
+fn tag(tag: &str) -> Register {
+    Register::Tag(name(tag))
+}
+
+fn read_of(key: &str, tags: &[&str]) -> Read {
+    Read { entry: Some(name(key)), registers: tags.iter().map(|text| tag(text)).collect() }
+}
+
+fn targets(keys: &[&str], tags: &[&str]) -> Targets {
+    let names = |texts: &[&str]| texts.iter().map(|text| name(text)).collect();
+    Targets { keys: names(keys), tags: names(tags) }
+}
+
+fn mark(id: u128) -> Mark {
+    Mark { id: MarkId(id), life: LONG, strict: false, renew: false, late: false }
+}
+
+fn begin(key: &str, tags: &[&str]) -> Begin {
+    let id = LeaseId::asked(rand::random());
+    let lease = LeaseRequest { key: name(key), id, generation: None, life: LONG, seen: None, steal: Steal::Nobodys };
+    Begin { lease: Some(lease), registers: tags.iter().map(|text| tag(text)).collect(), token_life: LONG }
+}
+
+fn fill(key: &str, lease: LeaseId, bytes: Bytes) -> Fill {
+    let blob = Blob::Bytes(bytes);
+    Fill { key: name(key), lease, blob, fresh: LONG, life: LONG, touch: vec![tag("a")], token_life: LONG }
+}
+
+/// The lease of a key that nobody holds.
+async fn won(store: &dyn Store, begin: Begin) -> LeaseId {
+    let begun = store.begin(begin).await.unwrap();
+    let Some(LeaseState::Won(lease)) = begun.lease else { panic!("{begun:?}") };
+    lease
+}
+
+/// Begins and fills as a load does.
+async fn load(store: &dyn Store, key: &str, tags: &[&str], text: &'static str) -> bool {
+    let lease = won(store, begin(key, tags)).await;
+    store.fill(fill(key, lease, Bytes::from_static(text.as_bytes()))).await.unwrap()
+}
+
+/// The entry and the states of `read`.
+async fn seen(store: &dyn Store, read: Read) -> Result<(Option<Bytes>, Vec<State>), StoreError> {
+    let reading = store.read(vec![read]).await?.pop().unwrap();
+    let entry = reading.entry.map(|(_, blob)| match blob {
+        Blob::Bytes(bytes) => bytes,
+        Blob::Value(_) => panic!("a value from Memcached"),
+    });
+    Ok((entry, reading.states))
+}
+
+/// Waits until the store answers again, and says how long the longest call meanwhile took.
+async fn healed(store: &dyn Store, read: Read) -> Duration {
+    let (began, mut longest) = (Instant::now(), Duration::ZERO);
+    loop {
+        let call = Instant::now();
+        let answer = store.read(vec![read.clone()]).await;
+        longest = longest.max(call.elapsed());
+        if answer.is_ok() {
+            return longest;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "still away: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

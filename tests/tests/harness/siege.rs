@@ -1,0 +1,77 @@
+//! What goes wrong with servers of Memcached meanwhile.
+
+use std::time::Duration;
+
+use cache_runtime::sim::Memcached;
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use crate::database::Database;
+use crate::fleet::Fleet;
+use crate::history::Event;
+use crate::history::Time;
+use crate::history::What;
+use crate::nemesis::Severity;
+use crate::proxy::Proxy;
+
+/// Harms the fleet and its servers. In a kind world workers are killed, and the servers lose nothing and answer. In a cruel one each server forgets, falls silent, hangs up, is killed and comes back empty, at
+/// once or later; and workers are stopped for longer than their leases live.
+pub(crate) struct Siege<'a> {
+    pub(crate) severity: Severity,
+    pub(crate) database: &'a Database,
+    pub(crate) servers: &'a [Memcached],
+    /// The way to each server.
+    pub(crate) ways: &'a [Proxy],
+    pub(crate) fleet: &'a mut Fleet,
+}
+
+impl Siege<'_> {
+    /// Goes on until `last`, and leaves servers behind that run. Blocks.
+    pub(crate) fn rage(mut self, seed: u64, last: Time) {
+        let mut chance = StdRng::seed_from_u64(seed ^ 0xbad);
+        while Time::now() < last {
+            std::thread::sleep(Duration::from_millis(chance.random_range(10..100)));
+            self.harm(&mut chance);
+        }
+        self.database.record(Event::since(Time::now(), 0, What::Healed));
+    }
+
+    fn harm(&mut self, chance: &mut StdRng) {
+        let harms = if self.severity == Severity::Cruel { 26 } else { 16 };
+        let number = chance.random_range(0..self.servers.len());
+        let (server, way, from) = (&self.servers[number], &self.ways[number], Time::now());
+        let worker = chance.random_range(0..8);
+        let what = match chance.random_range(0..harms) {
+            0 => return self.database.record(self.fleet.replace(worker)),
+            _ if self.severity == Severity::Kind => return,
+            1..4 => {
+                server.flush();
+                "forgets everything"
+            }
+            4..9 => {
+                way.cut();
+                "hangs up"
+            }
+            9..12 => {
+                server.stop();
+                std::thread::sleep(Duration::from_millis(chance.random_range(100..600)));
+                server.cont();
+                "was silent"
+            }
+            12..15 => {
+                server.restart();
+                "was killed and is back, empty"
+            }
+            15..18 => {
+                server.kill();
+                std::thread::sleep(Duration::from_millis(chance.random_range(100..800)));
+                server.restart();
+                "was away and is back, empty"
+            }
+            18 => return self.database.record(self.fleet.pause(worker, Duration::from_millis(700))),
+            _ => return,
+        };
+        self.database.record(Event::since(from, 0, What::Fault(format!("server {number} {what}"))));
+    }
+}

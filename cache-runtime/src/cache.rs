@@ -157,7 +157,7 @@ impl Cache {
         Builder::new()
     }
 
-    /// Connects to the store that `url` names: `memory:`, `redis://[user:password@]host[:port][/database]`, or `redis+unix:///path[?db=0]`. Any of them takes `?namespace=` and
+    /// Connects to the store that `url` names: `memory:`, `redis://[user:password@]host[:port][/database]`, `redis+unix:///path[?db=0]`, or `memcached://host[:port],host[:port]`. Any of them takes `?namespace=` and
     /// `?codec=`, which is `json` or, with the feature `msgpack`, `msgpack`.
     ///
     /// Waits for the connection, at most for a second. A server that is not there is no error: the cache goes on trying, and until it is there every call loads.

@@ -27,6 +27,7 @@ use crate::debt::Debts;
 use crate::epoch;
 use crate::invalidation::forget_epoch;
 use crate::invalidation::tell;
+use crate::key::Name;
 use crate::store::StoreError;
 use crate::store::Targets;
 use crate::token::Register;
@@ -129,6 +130,16 @@ impl Journal {
 
     pub(crate) fn len(&self) -> usize {
         lock(&self.kept).len()
+    }
+
+    /// How many nodes the store has.
+    pub(crate) fn nodes(&self) -> usize {
+        self.debts.nodes().len()
+    }
+
+    /// Which of them a key and the tag of the same name are placed on.
+    pub(crate) fn place(&self, name: &Name) -> usize {
+        self.debts.place(&Register::Tag(name.clone()))
     }
 
     /// Whether anything is still to be delivered.
@@ -377,7 +388,6 @@ mod tests {
     use crate::host::Host;
     use crate::host::SharedHost;
     use crate::host::Task;
-    use crate::key::Name;
     use crate::local::Capacity;
     use crate::local::Local;
     use crate::testing::Faults;

@@ -10,6 +10,7 @@ use cache_runtime::Delivery;
 use cache_runtime::Site;
 use cache_runtime::returns;
 use cache_runtime::sim::Memcached;
+use cache_runtime::sim::Server;
 
 use crate::common::until;
 
@@ -86,4 +87,47 @@ async fn what_one_server_has_not_heard_keeps_no_other_from_hearing_its_own() {
     servers[0].restart();
     until("the rest is delivered", async || cache.pending() == 0).await;
     filled(&cache).await;
+}
+
+async fn refused(url: &str) -> String {
+    let builder = Cache::builder().url(url).op_timeout(Duration::from_millis(500));
+    builder.connect_strictly().await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn who_connects_strictly_is_told_in_one_sentence_what_is_wrong() {
+    let servers = [(); 3].map(|()| Memcached::start());
+    let url = Memcached::url_of(&servers);
+    assert!(Cache::builder().url(&url).connect_strictly().await.is_ok());
+    servers[2].kill();
+    let error = refused(&url).await;
+    let list = url.strip_prefix("memcached://").unwrap();
+    assert!(error.starts_with(&format!("the Memcached at {list} cannot be used: ")), "{error}");
+    assert!(error.contains("refused"), "{error}");
+    servers[1].stop();
+    let error = refused(&servers[1].url()).await;
+    assert!(
+        error.ends_with("cannot be used: no connection in time") || error.ends_with("it does not answer in time"),
+        "{error}"
+    );
+    servers[1].cont();
+    let redis = Server::start();
+    let error = refused(&redis.url().replace("redis://", "memcached://")).await;
+    assert!(error.ends_with("cannot be used: what answers there is no Memcached"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_on_three_servers_is_emptied_for_all_processes() {
+    let servers = [(); 3].map(|()| Memcached::start());
+    let (cache, other) = (fleet(&servers).await, fleet(&servers).await);
+    filled(&cache).await;
+    assert_eq!(hits(&other).await.len() as u64, ROWS);
+    assert_eq!(cache.clear().await, Delivery::Applied);
+    assert_eq!(hits(&cache).await.len(), 0);
+    servers[0].kill();
+    // Each of three servers is the home of the epoch or a witness.
+    assert_eq!(cache.clear().await, Delivery::Deferred);
+    servers[0].restart();
+    until("all have heard it", async || cache.pending() == 0).await;
+    filled(&other).await;
 }

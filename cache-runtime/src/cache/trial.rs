@@ -1,6 +1,6 @@
 //! Whether a store does what the protocol needs, found out by doing all of it once.
 //!
-//! Under a key and a tag that nobody else has, which are gone afterwards.
+//! Under a key and a tag that nobody else has, which are gone afterwards; on every node of the store, if it has several.
 
 use std::time::Duration;
 
@@ -29,18 +29,31 @@ pub(super) async fn stand(core: &Core) -> Result<(), StoreError> {
         return Ok(());
     }
     let last = core.clock.now().after(core.settings.connect_timeout);
-    loop {
-        match all_of_it(core).await {
+    let mut names = names(core);
+    while let Some(name) = names.last() {
+        match all_of_it(core, name.clone()).await {
             Err(StoreError::Late | StoreError::Shed) if core.clock.now() < last => {
                 core.host.sleep(PAUSE).await;
             }
-            ended => return ended,
+            Ok(()) => drop(names.pop()),
+            error => return error,
         }
     }
+    Ok(())
 }
 
-async fn all_of_it(core: &Core) -> Result<(), StoreError> {
-    let name = Name::new(format!("connecting:{:032x}", core.host.random()).as_bytes());
+/// A name on each node.
+fn names(core: &Core) -> Vec<Name> {
+    let on = |place| {
+        let names = std::iter::repeat_with(|| format!("connecting:{:032x}", core.host.random()));
+        // There is one after about as many as there are nodes.
+        let mut names = names.take(100_000);
+        names.find_map(|name| Some(Name::new(name.as_bytes())).filter(|name| core.journal.place(name) == place))
+    };
+    (0..core.journal.nodes()).filter_map(on).collect()
+}
+
+async fn all_of_it(core: &Core, name: Name) -> Result<(), StoreError> {
     let registers = vec![Register::Tag(name.clone()), Register::Key(name.clone())];
     let targets = Targets { keys: vec![name.clone()], tags: vec![name.clone()] };
     let lease = LeaseRequest {

@@ -6,9 +6,9 @@
 //! - What belongs to other servers goes on. Each has a breaker of its own, and invalidations that wait are delivered to each by itself.
 //! - What one operation asks of several servers it asks at the same time. It fails if one of them does; what was changed on the others then has been changed, which does no harm.
 //!
-//! The namespace's [epoch](crate::epoch) is a register like others and has one home, but every entry rests on it. So every other server keeps a *witness*: a token under the same name. Who empties the namespace
-//! removes the epoch first and then all witnesses. As long as the home is away, a process goes on with the epoch that it read last, for keys of a server whose witness is the one that this process had read *before*
-//! it read that epoch: had somebody emptied the namespace since, and been told so, the witness were gone. A process that has read neither uses nothing until the home is back.
+//! The namespace's [epoch](crate::epoch) is a register like others and has one home, but every entry rests on it. So some other servers are *witnesses*: each keeps a token under the same name. Who empties the
+//! namespace removes the epoch first and then all those tokens. As long as the home is away, a process goes on with the epoch that it read last, if some witness has the token that this process had read *before*
+//! it read that epoch: had somebody emptied the namespace since, and been told so, that token were gone. A process that has read neither uses nothing until the home is back.
 
 use std::fmt;
 use std::pin::Pin;
@@ -45,8 +45,10 @@ use crate::token::Token;
 pub(crate) struct Fleet {
     nodes: Vec<Arc<dyn Store>>,
     ring: Arc<Ring>,
-    /// What is known of the epoch beside each node. One lock, held for a moment and with every refreshment of the epoch only.
-    witnesses: Mutex<Vec<Witness>>,
+    /// Where the epoch has its witnesses.
+    witnesses: Vec<usize>,
+    /// What is known of each witness. Locked for a moment, and only where the epoch is read.
+    known: Mutex<Vec<Known>>,
 }
 
 /// Which node a name is placed on.
@@ -58,10 +60,10 @@ pub(crate) struct Ring {
 
 /// What is known of a witness.
 #[derive(Clone, Copy, Default, Debug)]
-struct Witness {
-    /// As it was read last.
+struct Known {
+    /// Its token as it was read last.
     token: Option<Token>,
-    /// A witness, and an epoch that was read after it.
+    /// A token of it, and an epoch that was read after that.
     vouches: Option<(Token, Token)>,
 }
 
@@ -73,9 +75,19 @@ impl Ring {
 
     /// The place of a key, of its token or of a tag.
     pub(crate) fn place(&self, name: &Name) -> usize {
-        let weight = |seed: u64| (xxh3_64_with_seed(name.as_str().as_bytes(), seed), seed);
-        let heaviest = self.seeds.iter().enumerate().max_by_key(|(_, seed)| weight(**seed));
-        heaviest.map_or(0, |(place, _)| place)
+        (0..self.seeds.len()).max_by_key(|&place| self.weight(place, name)).unwrap_or(0)
+    }
+
+    /// All places, that of `name` first.
+    fn ranking(&self, name: &Name) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.seeds.len()).collect();
+        places.sort_by_key(|&place| std::cmp::Reverse(self.weight(place, name)));
+        places
+    }
+
+    fn weight(&self, place: usize, name: &Name) -> (u64, u64) {
+        let seed = self.seeds[place];
+        (xxh3_64_with_seed(name.as_str().as_bytes(), seed), seed)
     }
 
     pub(crate) fn place_of(&self, register: &Register) -> usize {
@@ -88,76 +100,67 @@ impl Ring {
 impl Fleet {
     /// A fleet of `nodes`, in the order in which `ring` knows them.
     pub(crate) fn new(nodes: Vec<Arc<dyn Store>>, ring: Arc<Ring>) -> Self {
-        let witnesses = Mutex::new(vec![Witness::default(); nodes.len()]);
-        Self { nodes, ring, witnesses }
+        let ranking = ring.ranking(&epoch::name());
+        let witnesses: Vec<usize> = ranking.into_iter().skip(1).take(MOST_WITNESSES).collect();
+        let known = Mutex::new(vec![Known::default(); witnesses.len()]);
+        Self { nodes, ring, witnesses, known }
     }
 
     fn node(&self, name: &Name) -> &dyn Store {
         &*self.nodes[self.ring.place(name)]
     }
 
-    /// Where the epoch is.
-    fn home(&self) -> usize {
-        self.ring.place(&epoch::name())
+    /// The tokens of the witnesses, as they are known now.
+    fn tokens(&self) -> Vec<Option<Token>> {
+        lock(&self.known).iter().map(|known| known.token).collect()
     }
 
-    /// The node whose witness stands in for the epoch, for what is asked together with `key`.
-    fn witness_beside(&self, key: Option<&Name>, registers: &[Register]) -> Option<usize> {
-        let place = self.ring.place(key?);
-        (place != self.home() && registers.iter().any(Register::is_epoch)).then_some(place)
-    }
-
-    fn known_of(&self, place: usize) -> Option<Token> {
-        lock(&self.witnesses)[place].token
-    }
-
-    /// The epoch, as its home says or as the witness at `place` vouches for it. `before` is the witness as it was known when the epoch was asked for.
+    /// The epoch, as its home says it or as a witness vouches for it. `before` is what was known of the witnesses when the epoch was asked for, `seen` what they say now.
     fn epoch(
         &self,
-        place: usize,
-        before: Option<Token>,
-        witness: State,
+        before: &[Option<Token>],
+        seen: &[Option<State>],
         epoch: Result<State, StoreError>,
     ) -> Result<State, StoreError> {
-        let witness = if let State::Token(token) = witness { Some(token) } else { None };
-        let mut witnesses = lock(&self.witnesses);
-        let known = &mut witnesses[place];
-        known.token = witness;
-        match (epoch, known.vouches) {
-            (Ok(State::Token(token)), _) => {
-                known.vouches = before.filter(|&before| witness == Some(before)).map(|before| (before, token));
-                Ok(State::Token(token))
+        let mut all = lock(&self.known);
+        let mut vouched = None;
+        for ((known, before), seen) in all.iter_mut().zip(before).zip(seen) {
+            let stands = |token: Token| *seen == Some(State::Token(token));
+            vouched = known.vouches.filter(|(token, _)| stands(*token)).map(|(_, epoch)| epoch).or(vouched);
+            match &epoch {
+                Ok(State::Token(epoch)) => {
+                    known.vouches = before.filter(|before| stands(*before)).map(|before| (before, *epoch))
+                }
+                Ok(_) => known.vouches = None,
+                Err(_) => {}
             }
-            (Ok(state), _) => {
-                known.vouches = None;
-                Ok(state)
-            }
-            (Err(_), Some((before, token))) if witness == Some(before) => Ok(State::Token(token)),
-            (Err(error), _) => Err(error),
+            known.token = if let Some(State::Token(token)) = seen { Some(*token) } else { None };
+        }
+        match (epoch, vouched) {
+            (Err(_), Some(epoch)) => Ok(State::Token(epoch)),
+            (epoch, _) => epoch,
         }
     }
 
     async fn read_split(&self, reads: Vec<Read>) -> Result<Vec<Reading>, StoreError> {
         let mut parts = Parts::new(self.nodes.len());
-        let mut witnesses = Vec::new();
+        let before = self.tokens();
         for (number, read) in reads.iter().enumerate() {
             for (at, register) in read.registers.iter().enumerate() {
                 parts.add(self.ring.place_of(register), number, register.clone(), At::Register(at));
-            }
-            let witness = self.witness_beside(read.entry.as_ref(), &read.registers);
-            if let Some(place) = witness {
-                parts.add(place, number, epoch::register(), At::Witness);
+                for (witness, place) in self.witnesses.iter().enumerate().filter(|_| register.is_epoch()) {
+                    parts.add(*place, number, epoch::register(), At::Witness(witness));
+                }
             }
             if let Some(key) = &read.entry {
                 parts.part(self.ring.place(key), number).read.entry = Some(key.clone());
             }
-            witnesses.push(witness.map(|place| (place, self.known_of(place))));
         }
         let asked = parts.0.iter().enumerate().filter(|(_, parts)| !parts.is_empty());
         let asked =
             asked.map(|(place, parts)| self.nodes[place].read(parts.iter().map(|part| part.read.clone()).collect()));
         let mut answers = together(asked.collect()).await.into_iter();
-        let mut merging: Vec<Merging> = reads.iter().map(Merging::of).collect();
+        let mut merging: Vec<Merging> = reads.iter().map(|read| Merging::of(read, self.witnesses.len())).collect();
         for parts in parts.0.iter().filter(|parts| !parts.is_empty()) {
             match answers.next().ok_or_else(odd)? {
                 Ok(readings) if readings.len() == parts.len() => {
@@ -169,89 +172,82 @@ impl Fleet {
                 Err(error) => parts.iter().for_each(|part| merging[part.number].lack(part, &error)),
             }
         }
-        let missing = self.missing_witnesses(&merging, &witnesses);
-        let readings = merging.into_iter().zip(witnesses).map(|(merging, witness)| self.merged(merging, witness));
-        let readings = readings.collect::<Result<Vec<_>, _>>();
+        let is_missing = |witness: usize| merging.iter().any(|one| one.seen[witness] == Some(State::Absent));
+        let missing: Vec<usize> = (0..self.witnesses.len()).filter(|&witness| is_missing(witness)).collect();
+        let readings = merging.into_iter().map(|one| self.merged(one, &before)).collect::<Result<Vec<_>, _>>();
         self.create_witnesses(missing).await;
         readings
     }
 
-    fn merged(&self, merging: Merging, witness: Option<(usize, Option<Token>)>) -> Result<Reading, StoreError> {
-        let Merging { entry, states, registers, witness: seen, failed } = merging;
+    fn merged(&self, merging: Merging, before: &[Option<Token>]) -> Result<Reading, StoreError> {
+        let Merging { entry, states, registers, seen, failed } = merging;
         if let Some(error) = failed {
             return Err(error);
         }
-        let state = |(state, register): (Result<State, StoreError>, Register)| match (witness, seen) {
-            (Some((place, before)), Some(seen)) if register.is_epoch() => self.epoch(place, before, seen, state),
-            _ => state,
+        let state = |(state, register): (Result<State, StoreError>, Register)| {
+            if register.is_epoch() { self.epoch(before, &seen, state) } else { state }
         };
         let states = states.into_iter().zip(registers).map(state).collect::<Result<_, _>>()?;
         Ok(Reading { entry, states })
     }
 
-    /// Where there is no witness that should be one.
-    fn missing_witnesses(&self, merging: &[Merging], witnesses: &[Option<(usize, Option<Token>)>]) -> Vec<usize> {
-        let missing = merging.iter().zip(witnesses).filter_map(|(merging, witness)| {
-            let (place, _) = (*witness)?;
-            (merging.witness == Some(State::Absent)).then_some(place)
-        });
-        let mut missing: Vec<usize> = missing.collect();
-        missing.dedup();
-        missing
-    }
-
-    async fn create_witnesses(&self, places: Vec<usize>) {
-        if places.is_empty() {
-            return;
-        }
+    async fn create_witnesses(&self, missing: Vec<usize>) {
         let registers = vec![epoch::register()];
         let token_life = epoch::life(&registers, Duration::ZERO);
-        let creating = places
-            .iter()
-            .map(|&place| self.nodes[place].begin(Begin { lease: None, registers: registers.clone(), token_life }));
+        let begin = Begin { lease: None, registers, token_life };
+        let creating = missing.iter().map(|&witness| self.nodes[self.witnesses[witness]].begin(begin.clone()));
         // Without a witness the epoch is read at its home, as long as that is there.
         drop(together(creating.collect()).await);
     }
 
     async fn begin_split(&self, begin: Begin) -> Result<Begun, StoreError> {
-        let key = begin.lease.as_ref().map(|request| &request.key);
-        let witness = self.witness_beside(key, &begin.registers).map(|place| (place, self.known_of(place)));
-        let mut parts: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
+        let before = self.tokens();
+        let mut parts: Vec<(Vec<Register>, Vec<At>)> = vec![Default::default(); self.nodes.len()];
         for (at, register) in begin.registers.iter().enumerate() {
-            parts[self.ring.place_of(register)].push(at);
+            let mut add = |place: usize, at: At| {
+                parts[place].0.push(register.clone());
+                parts[place].1.push(at);
+            };
+            add(self.ring.place_of(register), At::Register(at));
+            let witnesses = self.witnesses.iter().enumerate().filter(|_| register.is_epoch());
+            witnesses.for_each(|(witness, place)| add(*place, At::Witness(witness)));
         }
-        let lessor = key.map(|key| self.ring.place(key));
-        let mut asked = Vec::new();
-        let mut places = Vec::new();
-        for (place, ats) in parts.iter().enumerate() {
+        let lessor = begin.lease.as_ref().map(|request| self.ring.place(&request.key));
+        let (mut asked, mut places) = (Vec::new(), Vec::new());
+        for (place, (registers, _)) in parts.iter_mut().enumerate() {
             let lease = begin.lease.clone().filter(|_| lessor == Some(place));
-            let mut registers: Vec<Register> = ats.iter().map(|&at| begin.registers[at].clone()).collect();
-            registers.extend(witness.filter(|(beside, _)| *beside == place).map(|_| epoch::register()));
             if lease.is_some() || !registers.is_empty() {
+                let registers = std::mem::take(registers);
                 asked.push(self.nodes[place].begin(Begin { lease, registers, token_life: begin.token_life }));
                 places.push(place);
             }
         }
         let mut states: Vec<Result<State, StoreError>> = vec![Err(odd()); begin.registers.len()];
-        let (mut lease, mut seen) = (None, State::Absent);
+        let mut seen = vec![None; self.witnesses.len()];
+        let mut lease = None;
         for (place, answer) in places.into_iter().zip(together(asked).await) {
             match answer {
-                Ok(mut begun) => {
-                    if witness.is_some_and(|(beside, _)| beside == place) {
-                        seen = begun.states.pop().ok_or_else(odd)?;
-                    }
-                    for (&at, state) in parts[place].iter().zip(begun.states) {
-                        states[at] = Ok(state);
+                Ok(begun) => {
+                    for (at, state) in parts[place].1.iter().zip(begun.states) {
+                        match at {
+                            At::Register(at) => states[*at] = Ok(state),
+                            At::Witness(witness) => seen[*witness] = Some(state),
+                        }
                     }
                     lease = begun.lease.or(lease);
                 }
                 Err(error) if lessor == Some(place) => return Err(error),
-                Err(error) => parts[place].iter().for_each(|&at| states[at] = Err(error.clone())),
+                Err(error) => {
+                    for at in &parts[place].1 {
+                        if let At::Register(at) = at {
+                            states[*at] = Err(error.clone());
+                        }
+                    }
+                }
             }
         }
-        let state = |(state, register): (Result<State, StoreError>, &Register)| match witness {
-            Some((place, before)) if register.is_epoch() => self.epoch(place, before, seen, state),
-            _ => state,
+        let state = |(state, register): (Result<State, StoreError>, &Register)| {
+            if register.is_epoch() { self.epoch(&before, &seen, state) } else { state }
         };
         let states = states.into_iter().zip(&begin.registers).map(state).collect::<Result<_, _>>()?;
         Ok(Begun { states, lease })
@@ -261,9 +257,8 @@ impl Fleet {
         let place = self.ring.place(&fill.key);
         let mut touched: Vec<Vec<Register>> = vec![Vec::new(); self.nodes.len()];
         for register in std::mem::take(&mut fill.touch) {
-            if register.is_epoch() && place != self.home() {
-                touched[place].push(register.clone());
-            }
+            let witnesses = self.witnesses.iter().filter(|_| register.is_epoch());
+            witnesses.for_each(|&place| touched[place].push(register.clone()));
             touched[self.ring.place_of(&register)].push(register);
         }
         fill.touch = std::mem::take(&mut touched[place]);
@@ -293,8 +288,7 @@ impl Fleet {
         let told = parts.map(|(place, part)| call(&*self.nodes[place], part)).collect();
         together(told).await.into_iter().collect::<Result<Vec<()>, _>>()?;
         if is_everything {
-            let others = self.nodes.iter().enumerate().filter(|(place, _)| *place != self.home());
-            let told = others.map(|(_, node)| call(&**node, Targets::everything())).collect();
+            let told = self.witnesses.iter().map(|&place| call(&*self.nodes[place], Targets::everything())).collect();
             together(told).await.into_iter().collect::<Result<Vec<()>, _>>()?;
         }
         Ok(())
@@ -315,7 +309,7 @@ struct Part {
 #[derive(Clone, Copy)]
 enum At {
     Register(usize),
-    Witness,
+    Witness(usize),
 }
 
 impl Parts {
@@ -345,15 +339,16 @@ struct Merging {
     entry: Option<(LeaseId, crate::store::Blob)>,
     states: Vec<Result<State, StoreError>>,
     registers: Vec<Register>,
-    witness: Option<State>,
+    /// What each witness says.
+    seen: Vec<Option<State>>,
     /// Why the entry is not known.
     failed: Option<StoreError>,
 }
 
 impl Merging {
-    fn of(read: &Read) -> Self {
+    fn of(read: &Read, witnesses: usize) -> Self {
         let states = vec![Err(odd()); read.registers.len()];
-        Self { entry: None, states, registers: read.registers.clone(), witness: None, failed: None }
+        Self { entry: None, states, registers: read.registers.clone(), seen: vec![None; witnesses], failed: None }
     }
 
     fn take(&mut self, part: &Part, reading: Reading) {
@@ -361,7 +356,7 @@ impl Merging {
         for (at, state) in part.ats.iter().zip(reading.states) {
             match at {
                 At::Register(at) => self.states[*at] = Ok(state),
-                At::Witness => self.witness = Some(state),
+                At::Witness(witness) => self.seen[*witness] = Some(state),
             }
         }
     }
@@ -399,6 +394,9 @@ async fn together<T>(mut replies: Vec<Reply<'_, T>>) -> Vec<Result<T, StoreError
     .await;
     answers.into_iter().flatten().collect()
 }
+
+/// How many servers vouch for the epoch.
+const MOST_WITNESSES: usize = 3;
 
 fn odd() -> StoreError {
     StoreError::Refused("a reply of another length".into())

@@ -101,7 +101,7 @@ async fn seen(store: &dyn Store, read: Read) -> Result<(Option<Bytes>, Vec<State
     let reading = store.read(vec![read]).await?.pop().unwrap();
     let entry = reading.entry.map(|(_, blob)| match blob {
         Blob::Bytes(bytes) => bytes,
-        Blob::Value(_) => panic!("a value from Memcached"),
+        other => panic!("{other:?} from Memcached"),
     });
     Ok((entry, reading.states))
 }

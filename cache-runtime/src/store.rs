@@ -350,3 +350,5 @@ pub(crate) mod memcached;
 pub(crate) mod model;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+#[cfg(any(feature = "redis", feature = "memcached"))]
+mod together;

@@ -38,6 +38,14 @@ pub(crate) enum Register {
 }
 
 impl Register {
+    /// Of whom it is.
+    #[cfg(feature = "redis")]
+    pub(crate) fn name(&self) -> &Name {
+        match self {
+            Self::Tag(name) | Self::Key(name) => name,
+        }
+    }
+
     /// Whether it is that of the namespace's epoch.
     pub(crate) fn is_epoch(&self) -> bool {
         matches!(self, Self::Tag(name) if *name == Name::epoch())

@@ -43,6 +43,8 @@ use crate::store::memcached::Memcached;
 #[cfg(feature = "redis")]
 use crate::store::redis;
 #[cfg(feature = "redis")]
+use crate::store::redis::MakeBreaker;
+#[cfg(feature = "redis")]
 use crate::store::redis::Redis;
 #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::store::shielded::Shielded;
@@ -439,7 +441,14 @@ impl Builder {
         let host = self.host();
         let runtime = host.handle().ok_or(Kind::Thread)?.clone();
         let host: SharedHost = Arc::new(host);
-        let (store, debt) = self.equipped(Arc::new(Redis::new(store, runtime).map_err(Kind::Url)?), &host);
+        // Of several servers each has its breaker, and nothing that this process owes one of them keeps it from the others.
+        let (has_several, making, of_host) =
+            (store.is_cluster(), self.settings.breaker, (self.clock.clone(), host.clone()));
+        let breaker: MakeBreaker =
+            Arc::new(move || Arc::new(Breaker::new(making, of_host.0.clone(), of_host.1.clone(), Debt::default())));
+        let store: Arc<dyn Store> = Arc::new(Redis::new(store, runtime, breaker).map_err(Kind::Url)?);
+        let (store, debt) =
+            if has_several { (self.timed(store, &host), Debt::default()) } else { self.equipped(store, &host) };
         Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debt)))
     }
 
@@ -488,6 +497,12 @@ impl Builder {
     /// Puts in front of `store`, or of a node of it, what stands in front of each, and the debt that its breaker asks about beside it.
     #[cfg(any(feature = "redis", feature = "memcached"))]
     fn equipped(&self, store: Arc<dyn Store>, host: &SharedHost) -> (Arc<dyn Store>, Debt) {
+        self.shielded(self.timed(store, host), host)
+    }
+
+    /// Puts what fails on purpose and what measures in front of `store`.
+    #[cfg(any(feature = "redis", feature = "memcached"))]
+    fn timed(&self, store: Arc<dyn Store>, host: &SharedHost) -> Arc<dyn Store> {
         #[cfg(feature = "test-util")]
         let store = match &self.faults {
             Some(faults) => faults.over(store, host, &self.clock, &self.settings),
@@ -495,7 +510,9 @@ impl Builder {
         };
         #[cfg(feature = "metrics")]
         let store = Arc::new(crate::metrics::facade::Timed::new(store, self.settings.namespace.clone()));
-        self.shielded(store, host)
+        #[cfg(not(feature = "test-util"))]
+        let _ = host;
+        store
     }
 
     /// Puts a breaker in front of `store`, and the debt that it asks about beside it.

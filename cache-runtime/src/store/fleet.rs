@@ -14,7 +14,6 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::task::Poll;
 use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -34,6 +33,7 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::together::together;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -371,28 +371,6 @@ impl Merging {
             }
         }
     }
-}
-
-/// All replies, when the last is there. Each comes by its deadline.
-async fn together<T>(mut replies: Vec<Reply<'_, T>>) -> Vec<Result<T, StoreError>> {
-    if replies.len() == 1
-        && let Some(only) = replies.pop()
-    {
-        return vec![only.await];
-    }
-    let mut answers: Vec<Option<Result<T, StoreError>>> = replies.iter().map(|_| None).collect();
-    std::future::poll_fn(|context| {
-        let mut waits = false;
-        for (reply, answer) in replies.iter_mut().zip(&mut answers).filter(|(_, answer)| answer.is_none()) {
-            match reply.as_mut().poll(context) {
-                Poll::Ready(ready) => *answer = Some(ready),
-                Poll::Pending => waits = true,
-            }
-        }
-        if waits { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    answers.into_iter().flatten().collect()
 }
 
 /// How many servers vouch for the epoch.

@@ -11,6 +11,7 @@
 //! [incarnation](incarnation) of the server it is read from.
 
 mod calls;
+mod cluster;
 mod complaints;
 mod dial;
 mod finder;
@@ -23,6 +24,7 @@ mod scripts;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod server;
 mod settings;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -38,6 +40,7 @@ use tokio::time::Instant;
 
 use self::calls::Call;
 use self::calls::Change;
+pub(crate) use self::cluster::MakeBreaker;
 use self::keys::Keys;
 use self::link::Answer;
 use self::link::Answered;
@@ -45,6 +48,7 @@ use self::nodes::Nodes;
 use self::reads::Reads;
 pub(crate) use self::settings::Settings;
 pub(crate) use self::settings::settings;
+use self::slots::Slot;
 use crate::key::Name;
 use crate::store::Begin;
 use crate::store::Begun;
@@ -61,6 +65,7 @@ use crate::store::Targets;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
+use crate::token::State;
 
 /// A store in a Redis server.
 pub(crate) struct Redis {
@@ -77,11 +82,12 @@ impl Redis {
     /// # Errors
     ///
     /// A sentence, if there can be no such server.
-    pub(crate) fn new(settings: Settings, runtime: Handle) -> Result<Self, String> {
+    pub(crate) fn new(settings: Settings, runtime: Handle, breaker: MakeBreaker) -> Result<Self, String> {
         let keys = Keys::new(&settings.namespace);
+        let keys = if settings.is_cluster() { keys.in_slots() } else { keys };
         let (nodes, reads) = {
             let _runtime = runtime.enter();
-            let nodes = Nodes::connect(&settings)?;
+            let nodes = Nodes::connect(&settings, breaker)?;
             let reads = Reads::start(Arc::clone(&nodes), keys.clone());
             (nodes, reads)
         };
@@ -118,18 +124,21 @@ impl Redis {
     }
 
     async fn begin_load(&self, begin: Begin) -> Result<Begun, StoreError> {
-        let count = begin.registers.len();
-        let tokens = (count > 0).then(|| calls::tokens(&self.keys, &begin.registers, begin.token_life));
-        let lease = begin.lease.as_ref().map(|request| calls::lease(&self.keys, request));
-        let (wants_tokens, wants_lease) = (tokens.is_some(), lease.is_some());
-        let calls: Vec<Call> = tokens.into_iter().chain(lease).collect();
-        if calls.is_empty() {
+        let (mut made, places): (Vec<Call>, Vec<_>) =
+            calls::tokens(&self.keys, &begin.registers, begin.token_life).into_iter().unzip();
+        made.extend(begin.lease.as_ref().map(|request| calls::lease(&self.keys, request)));
+        if made.is_empty() {
             return Ok(Begun { states: Vec::new(), lease: None });
         }
-        let mut answers = self.ask(calls).await?;
+        let mut answers = self.ask(made).await?;
         let mut next = || Ok::<_, StoreError>(answers.next().ok_or_else(calls::odd)??);
-        let states = if wants_tokens { calls::states(next()?, count)? } else { Vec::new() };
-        let lease = if wants_lease { Some(calls::lease_state(&next()?)?) } else { None };
+        let mut states = vec![State::Absent; begin.registers.len()];
+        for places in places {
+            for (&place, state) in places.iter().zip(calls::states(next()?, places.len())?) {
+                states[place] = state;
+            }
+        }
+        let lease = if begin.lease.is_some() { Some(calls::lease_state(&next()?)?) } else { None };
         Ok(Begun { states, lease })
     }
 
@@ -138,9 +147,7 @@ impl Redis {
             return Err(StoreError::Refused("a value that is not encoded".into()));
         };
         let mut made = vec![calls::fill(&self.keys, &fill, bytes)];
-        if !fill.touch.is_empty() {
-            made.push(calls::touch(&self.keys, &fill.touch, fill.token_life));
-        }
+        made.extend(calls::touch(&self.keys, &fill.touch, fill.token_life));
         // Whether the tokens live on is a matter of hits to come, not of this fill.
         calls::is_yes(&self.ask(made).await?.next().ok_or_else(calls::odd)??)
     }
@@ -157,27 +164,41 @@ impl Redis {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Changed {
     AsAsked,
-    /// The server is full: where something had to be written, what was there is gone, and nothing else was done.
+    /// Where something could not be written, what was there is gone, and nothing else was done.
     OnlyRemoved,
 }
 
-/// Changes all slots in one write. Where the server is too full for that, what is there is removed, which takes no memory.
+/// Changes everything in one write. Where a server is too full for that, or has only some of the keys while their slot moves, what is there is removed, which takes no memory and goes key by key.
 async fn change(nodes: &Nodes, deadline: Instant, changes: Vec<Change>) -> Result<Changed, StoreError> {
-    let (calls, slots): (Vec<Call>, Vec<Vec<String>>) = changes.into_iter().map(|one| (one.call, one.slots)).unzip();
+    let (calls, names): (Vec<Call>, Vec<Vec<String>>) = changes.into_iter().map(|one| (one.call, one.names)).unzip();
     let mut failed = None;
     let mut left = Vec::new();
-    for (answer, slots) in nodes.ask(deadline, &calls).await.into_iter().zip(slots) {
+    for ((answer, call), names) in nodes.ask(deadline, &calls).await.into_iter().zip(&calls).zip(names) {
         match answer {
             Ok(_) => {}
-            Err(failure) if failure.is_full => left.push(calls::unlink(&slots)),
+            Err(failure) if failure.is_of_parts => left.push((call.slot, names)),
             Err(failure) => failed = Some(failure),
         }
     }
     let changed = if left.is_empty() { Changed::AsAsked } else { Changed::OnlyRemoved };
-    if !left.is_empty() {
-        failed = nodes.ask(deadline, &left).await.into_iter().find_map(Result::err).or(failed);
+    let removed = remove(nodes, deadline, &left).await;
+    match failed.map(|failure| failure.error).or(removed.err()) {
+        Some(error) => Err(error),
+        None => Ok(changed),
     }
-    failed.map_or(Ok(changed), |failure| Err(failure.error))
+}
+
+/// Removes names one after the other of each, so that a lease has gone before its entry does.
+async fn remove(nodes: &Nodes, deadline: Instant, left: &[(Slot, Vec<String>)]) -> Result<(), StoreError> {
+    let most = left.iter().map(|(_, names)| names.len()).max().unwrap_or(0);
+    for place in 0..most {
+        let named = left.iter().filter_map(|(slot, names)| Some(calls::unlink(*slot, names.get(place)?)));
+        let calls: Vec<Call> = named.collect();
+        for answer in nodes.ask(deadline, &calls).await {
+            answer?;
+        }
+    }
+    Ok(())
 }
 
 impl Store for Redis {
@@ -229,7 +250,7 @@ impl Store for Redis {
         Box::pin(async move {
             match self.change(changes).await? {
                 Changed::AsAsked => Ok(()),
-                Changed::OnlyRemoved => Err(StoreError::Refused("it is full, and holds no further mark".into())),
+                Changed::OnlyRemoved => Err(StoreError::Refused("it holds no further mark now".into())),
             }
         })
     }

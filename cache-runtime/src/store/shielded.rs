@@ -63,7 +63,7 @@ fn watched<'a, T: Send + 'a>(reply: Reply<'a, T>, pass: Pass<'a>) -> Reply<'a, T
     })
 }
 
-fn health<T>(replied: &Result<T, StoreError>) -> Health {
+pub(crate) fn health<T>(replied: &Result<T, StoreError>) -> Health {
     match replied {
         Ok(_) | Err(StoreError::Refused(_)) => Health::Well,
         Err(StoreError::Away(_)) => Health::Failing,

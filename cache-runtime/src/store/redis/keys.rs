@@ -9,6 +9,8 @@ use std::sync::Arc;
 use redis::Cmd;
 use redis::RedisWrite;
 
+use super::slots;
+use super::slots::Slot;
 use crate::key::Name;
 use crate::token::Register;
 
@@ -16,12 +18,37 @@ use crate::token::Register;
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     namespace: Arc<str>,
+    /// Whether it matters in which slot of a Cluster something is.
+    has_slots: bool,
 }
 
 impl Keys {
     /// The names of `namespace`, which is hashed like a [`Name`] if it is long or odd.
     pub(super) fn new(namespace: &str) -> Self {
-        Self { namespace: Name::new(namespace.as_bytes()).as_str().into() }
+        Self { namespace: Name::new(namespace.as_bytes()).as_str().into(), has_slots: false }
+    }
+
+    /// The same in a Cluster.
+    pub(super) fn in_slots(self) -> Self {
+        Self { has_slots: true, ..self }
+    }
+
+    /// In which slot everything is that belongs to `name`. Where that does not matter, all of it is in one.
+    pub(super) fn place(&self, name: &Name) -> Slot {
+        if self.has_slots { slots::slot_of(name.as_str()) } else { 0 }
+    }
+
+    /// The places of the registers in each slot.
+    pub(super) fn by_slot(&self, registers: &[Register]) -> Vec<(Slot, Vec<usize>)> {
+        let mut slots: Vec<(Slot, Vec<usize>)> = Vec::new();
+        for (at, register) in registers.iter().enumerate() {
+            let slot = self.place(placed(register).1);
+            match slots.iter_mut().find(|(other, _)| *other == slot) {
+                Some((_, places)) => places.push(at),
+                None => slots.push((slot, vec![at])),
+            }
+        }
+        slots
     }
 
     pub(super) fn entry(&self, key: &Name) -> String {

@@ -6,6 +6,7 @@
 //!   that grows from 50 ms to 1 s, with jitter. One that does not last counts as an attempt that failed.
 //! - Nothing is sent twice, but for a script that the server said it does not know, and so has not run.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -40,6 +41,7 @@ use super::incarnation::Identity;
 use super::incarnation::Incarnation;
 use super::scripts;
 use super::settings::Failover;
+use super::settings::Topology;
 use crate::store::StoreError;
 
 /// A connection, or the attempts to have one.
@@ -48,6 +50,8 @@ pub(super) struct Link {
     finder: Finder,
     connect_timeout: Duration,
     failover: Failover,
+    /// Whether it is one of a Cluster, which sends on who asks it for what others have.
+    in_cluster: bool,
     live: ArcSwapOption<Live>,
     /// Whether the first attempt to connect has ended.
     tried: watch::Sender<bool>,
@@ -66,15 +70,26 @@ pub(super) struct Answer {
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) error: StoreError,
-    /// Whether the server has no memory left for what was asked.
-    pub(super) is_full: bool,
+    /// Whether it was refused as a whole what may still be done in parts: the server has no memory left, or has only some of the keys while their slot moves.
+    pub(super) is_of_parts: bool,
+    /// Where it has to be asked for.
+    pub(super) redirect: Option<Redirect>,
+}
+
+/// Where a server of a Cluster sends a call on to.
+#[derive(Clone, Debug)]
+pub(super) enum Redirect {
+    /// The slot is there from now on.
+    Moved(String),
+    /// The slot is moving there.
+    Ask(String),
 }
 
 pub(super) type Answered = Result<Answer, Failure>;
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self { error, is_full: false }
+        Self { error, is_of_parts: false, redirect: None }
     }
 }
 
@@ -111,6 +126,7 @@ impl Link {
             finder,
             connect_timeout: settings.connect_timeout,
             failover: settings.failover,
+            in_cluster: matches!(settings.topology, Topology::Cluster(_)),
             live: ArcSwapOption::empty(),
             tried: watch::Sender::new(false),
             reason: Mutex::new("not connected yet".into()),
@@ -143,20 +159,33 @@ impl Link {
         self.answered(&live, value.extract_error())
     }
 
-    /// Makes calls in one write and returns the answer to each.
-    pub(super) async fn ask(self: &Arc<Self>, deadline: Instant, calls: &[Call]) -> Vec<Answered> {
+    /// Makes calls in one write and returns the answer to each; with `asking`, as one who was sent here.
+    pub(super) async fn ask(self: &Arc<Self>, deadline: Instant, calls: &[&Call], asking: bool) -> Vec<Answered> {
         let asked = async {
             let live = self.live(deadline).await?;
-            let commands: Vec<Cmd> = calls.iter().map(|call| call.command(live.reached.incarnation)).collect();
-            let replies = self.send(&live, deadline, &commands).await?;
+            let commands: Vec<Cow<'_, Cmd>> = calls.iter().map(|call| call.command(live.reached.incarnation)).collect();
+            let replies = self.send(&live, deadline, &commands, asking).await?;
             Ok(replies.into_iter().map(|reply| self.answered(&live, reply)).collect())
         };
         asked.await.unwrap_or_else(|error: StoreError| calls.iter().map(|_| Err(error.clone().into())).collect())
     }
 
     fn answered(&self, live: &Live, reply: RedisResult<Value>) -> Answered {
-        let refused = |error| Failure { error: self.refusal(&error), is_full: is_full(&error) };
-        reply.map(|value| Answer { value, at: live.reached.incarnation }).map_err(refused)
+        reply.map(|value| Answer { value, at: live.reached.incarnation }).map_err(|error| self.failure(&error))
+    }
+
+    fn failure(&self, error: &RedisError) -> Failure {
+        let redirect = error.redirect_node().filter(|_| self.in_cluster).map(|(to, _)| match error.kind() {
+            ErrorKind::Server(ServerErrorKind::Ask) => Redirect::Ask(to.to_owned()),
+            _ => Redirect::Moved(to.to_owned()),
+        });
+        let is_split = self.in_cluster && error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain);
+        if redirect.is_some() || is_split {
+            // In a Cluster that is nothing to complain about.
+            let error = StoreError::Refused(in_words(error));
+            return Failure { error, is_of_parts: is_split, redirect };
+        }
+        Failure { error: self.refusal(error), is_of_parts: is_full(error), redirect }
     }
 
     /// Sends commands in one write and returns the reply to each. Scripts that the server has forgotten are loaded and called again, once.
@@ -164,14 +193,15 @@ impl Link {
         self: &Arc<Self>,
         live: &Arc<Live>,
         deadline: Instant,
-        commands: &[Cmd],
+        commands: &[Cow<'_, Cmd>],
+        asking: bool,
     ) -> Result<Vec<RedisResult<Value>>, StoreError> {
-        let mut replies = self.pipeline(live, deadline, commands.iter()).await?;
+        let mut replies = self.pipeline(live, deadline, commands.iter().map(AsRef::as_ref), asking).await?;
         let forgotten: Vec<usize> = (0..replies.len()).filter(|&at| is_forgotten(&replies[at])).collect();
         if !forgotten.is_empty() {
             let load: Vec<Cmd> = scripts::load().collect();
-            let again = load.iter().chain(forgotten.iter().map(|&at| &commands[at]));
-            let answers = self.pipeline(live, deadline, again).await?;
+            let again = load.iter().chain(forgotten.iter().map(|&at| &*commands[at]));
+            let answers = self.pipeline(live, deadline, again, asking).await?;
             for (at, answer) in forgotten.into_iter().zip(answers.into_iter().skip(load.len())) {
                 replies[at] = answer;
             }
@@ -184,9 +214,13 @@ impl Link {
         live: &Arc<Live>,
         deadline: Instant,
         commands: impl Iterator<Item = &'a Cmd>,
+        asking: bool,
     ) -> Result<Vec<RedisResult<Value>>, StoreError> {
         let mut pipeline = Pipeline::new();
         for command in commands {
+            if asking {
+                pipeline.cmd("ASKING");
+            }
             pipeline.add_command(command.clone());
         }
         let count = pipeline.len();
@@ -195,7 +229,9 @@ impl Link {
             if replies.len() == count { Ok(replies) } else { Err(misplaced()) }
         };
         let replies = self.on(live, deadline, ask).await?;
-        Ok(replies.into_iter().map(Value::extract_error).collect())
+        // Of two replies the first is to `ASKING`.
+        let (skipped, step) = if asking { (1, 2) } else { (0, 1) };
+        Ok(replies.into_iter().skip(skipped).step_by(step).map(Value::extract_error).collect())
     }
 
     /// Asks on one connection, and gives it up where that shows that it is of no use any more.

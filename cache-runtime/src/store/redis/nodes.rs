@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
-use redis::Cmd;
 use tokio::time::Instant;
 
 use super::Settings;
 use super::calls::Call;
+use super::cluster::Cluster;
+use super::cluster::MakeBreaker;
 use super::dial::Dial;
 use super::finder::Finder;
+use super::incarnation::Incarnation;
 use super::link::Answered;
 use super::link::Link;
 use super::settings::Topology;
+use super::slots::Slot;
 use crate::store::StoreError;
 
 /// See the module.
-pub(super) struct Nodes {
-    link: Arc<Link>,
+pub(super) enum Nodes {
+    /// One server has everything, wherever it is.
+    One(Arc<Link>),
+    Cluster(Arc<Cluster>),
 }
 
 impl Nodes {
@@ -25,41 +30,54 @@ impl Nodes {
     /// # Errors
     ///
     /// A sentence, if there can be no such servers.
-    pub(super) fn connect(settings: &Settings) -> Result<Arc<Self>, String> {
+    pub(super) fn connect(settings: &Settings, breaker: MakeBreaker) -> Result<Arc<Self>, String> {
         let finder = match &settings.topology {
             Topology::Server(address) => Finder::At(address.clone()),
             Topology::Sentinel(sentinels) => Finder::of_sentinels(sentinels, settings)?,
-            Topology::Cluster(_) => return Err(comes_later("redis+cluster")),
+            Topology::Cluster(seeds) => {
+                return Ok(Arc::new(Self::Cluster(Cluster::connect(seeds, settings, breaker)?)));
+            }
         };
-        Ok(Arc::new(Self { link: Link::connect(Dial::new(settings)?, finder, settings) }))
+        Ok(Arc::new(Self::One(Link::connect(Dial::new(settings)?, finder, settings))))
     }
 
     /// Ends when the first attempt to connect has ended, which has a deadline.
     pub(super) async fn tried(&self) {
-        self.link.tried().await;
+        match self {
+            Self::One(link) => link.tried().await,
+            Self::Cluster(cluster) => cluster.tried().await,
+        }
     }
 
     /// The error of every call right now, if there is nobody to ask.
     pub(super) fn away(&self) -> Option<StoreError> {
-        self.link.away()
+        match self {
+            Self::One(link) => link.away(),
+            Self::Cluster(cluster) => cluster.away(),
+        }
     }
 
     /// Makes all calls, those to one server in one write, and returns the answer to each.
     pub(super) async fn ask(&self, deadline: Instant, calls: &[Call]) -> Vec<Answered> {
-        self.link.ask(deadline, calls).await
+        match self {
+            Self::One(link) => link.ask(deadline, &calls.iter().collect::<Vec<_>>(), false).await,
+            Self::Cluster(cluster) => cluster.ask(deadline, calls).await,
+        }
     }
 
-    /// Sends one command that changes nothing.
-    pub(super) async fn read(&self, deadline: Instant, command: &Cmd) -> Answered {
-        self.link.read(deadline, command).await
+    /// The same with calls that are no scripts.
+    pub(super) async fn read(&self, deadline: Instant, calls: &[Call]) -> Vec<Answered> {
+        match (self, calls) {
+            (Self::One(link), [call]) => vec![link.read(deadline, &call.command(Incarnation::ANY)).await],
+            _ => self.ask(deadline, calls).await,
+        }
     }
 
     /// Gives the connection up on which something was answered that cannot be.
-    pub(super) fn give_up(&self, why: &str) {
-        self.link.give_up_any(why);
+    pub(super) fn give_up(&self, slot: Slot, why: &str) {
+        match self {
+            Self::One(link) => link.give_up_any(why),
+            Self::Cluster(cluster) => cluster.give_up(slot, why),
+        }
     }
-}
-
-fn comes_later(scheme: &str) -> String {
-    format!("`{scheme}://` comes later; name one server as `redis://host:port`")
 }

@@ -22,9 +22,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::calls;
+use super::calls::Call;
 use super::incarnation::Incarnation;
 use super::keys::Keys;
+use super::link::Answer;
+use super::link::Answered;
 use super::nodes::Nodes;
+use super::slots::Slot;
 use super::text;
 use crate::store::Blob;
 use crate::store::Read;
@@ -47,10 +51,10 @@ pub(super) struct Reads {
 struct Asked {
     reads: Vec<Read>,
     deadline: Instant,
-    reply: oneshot::Sender<Answer>,
+    reply: oneshot::Sender<Reply>,
 }
 
-type Answer = Result<Vec<Reading>, StoreError>;
+type Reply = Result<Vec<Reading>, StoreError>;
 
 impl Reads {
     /// Starts the task that sends. It ends when this is dropped. Must be called on the runtime that does the I/O.
@@ -61,9 +65,9 @@ impl Reads {
         Self { queue, nodes, keys, under_way, home: Handle::current().id() }
     }
 
-    pub(super) async fn read(&self, reads: Vec<Read>, deadline: Instant) -> Answer {
+    pub(super) async fn read(&self, reads: Vec<Read>, deadline: Instant) -> Reply {
         match self.free_way() {
-            Some(_way) => read_all(&reads, deadline, &self.nodes, &self.keys).await,
+            Some(_way) => read_all(&reads, deadline, &self.nodes, &self.keys).await.into_iter().collect(),
             None => self.queue(reads, deadline).await,
         }
     }
@@ -75,7 +79,7 @@ impl Reads {
         if at_home && !waits { self.under_way.try_acquire().ok() } else { None }
     }
 
-    async fn queue(&self, reads: Vec<Read>, deadline: Instant) -> Answer {
+    async fn queue(&self, reads: Vec<Read>, deadline: Instant) -> Reply {
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Asked { reads, deadline, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Away("too many reads are waiting".into()),
@@ -125,85 +129,106 @@ fn count_of(read: &Read) -> usize {
 async fn round_trip(asked: Vec<Asked>, nodes: Arc<Nodes>, keys: Keys, _permit: Arc<OwnedSemaphorePermit>) {
     let deadline = asked.iter().map(|one| one.deadline).min().unwrap_or_else(Instant::now);
     let (reads, replies): (Vec<_>, Vec<_>) = asked.into_iter().map(|one| (one.reads, one.reply)).unzip();
-    let mut answer = read_all(reads.iter().flatten(), deadline, &nodes, &keys).await.map(Vec::into_iter);
+    let mut readings = read_all(reads.iter().flatten(), deadline, &nodes, &keys).await.into_iter();
     for (reads, reply) in reads.iter().zip(replies) {
-        let own = answer.as_mut().map(|readings| readings.by_ref().take(reads.len()).collect());
-        // Whoever asked may have gone.
-        let _ = reply.send(own.map_err(|error| error.clone()));
+        // Each has what it asked for, or the first reason why not, whatever became of the others. Whoever asked may have gone.
+        let own: Vec<Result<Reading, StoreError>> = readings.by_ref().take(reads.len()).collect();
+        let _ = reply.send(own.into_iter().collect());
     }
 }
 
-/// Reads everything with one command.
+/// Reads everything with one command, or one for each slot where that matters.
 async fn read_all<'a>(
     reads: impl IntoIterator<Item = &'a Read> + Clone,
     deadline: Instant,
     nodes: &Nodes,
     keys: &Keys,
-) -> Answer {
+) -> Vec<Result<Reading, StoreError>> {
     let plan = Plan::of(reads.clone(), keys);
-    let (values, at) = fetch(deadline, nodes, &plan.command, plan.of_entries.len()).await?;
-    let parse = |(value, of_entry)| if of_entry { entry(value, at) } else { Parsed::State(calls::state(&value, at)) };
-    let parsed: Vec<Parsed> = values.into_iter().zip(plan.of_entries).map(parse).collect();
+    let (calls, of_entries): (Vec<Call>, Vec<Vec<bool>>) = plan.parts.into_iter().map(Part::call).unzip();
+    let answers = if calls.is_empty() { Vec::new() } else { nodes.read(deadline, &calls).await };
+    let parts = answers.into_iter().zip(&calls).zip(of_entries);
+    let parsed: Vec<Result<Vec<Parsed>, StoreError>> =
+        parts.map(|((answer, call), of_entries)| parsed(answer, &of_entries, nodes, call.slot)).collect();
     let mut places = plan.places.into_iter();
-    Ok(reads.into_iter().map(|read| reading(read, &parsed, &mut places)).collect())
+    reads.into_iter().map(|read| reading(read, &parsed, &mut places)).collect()
 }
 
-/// One command for many reads. What several of them ask for is asked for once.
+/// The commands for many reads. What several of them ask for is asked for once.
 struct Plan {
+    parts: Vec<Part>,
+    /// Of each thing that the reads ask for, in their order, in which part it is and which key of it.
+    places: Vec<(usize, usize)>,
+}
+
+/// One command, for one slot.
+struct Part {
+    slot: Slot,
     command: Cmd,
     /// Of each key of the command, whether it is that of an entry.
     of_entries: Vec<bool>,
-    /// Of each thing that the reads ask for, in their order, which key of the command that is.
-    places: Vec<usize>,
 }
 
 impl Plan {
     fn of<'a>(reads: impl IntoIterator<Item = &'a Read>, keys: &Keys) -> Self {
-        let mut plan = Self { command: redis::cmd("MGET"), of_entries: Vec::new(), places: Vec::new() };
+        let mut plan = Self { parts: Vec::new(), places: Vec::new() };
         let mut entries = HashMap::with_hasher(DefaultHashBuilder::default());
         let mut registers = HashMap::with_hasher(DefaultHashBuilder::default());
         for read in reads {
             if let Some(key) = &read.entry {
-                let place = *entries.entry(key).or_insert_with(|| {
-                    keys.push_entry(&mut plan.command, key);
-                    plan.of_entries.push(true);
-                    plan.of_entries.len() - 1
-                });
+                let place = *entries
+                    .entry(key)
+                    .or_insert_with(|| plan.push(keys.place(key), true, |command| keys.push_entry(command, key)));
                 plan.places.push(place);
             }
             for register in &read.registers {
                 let place = *registers.entry(register).or_insert_with(|| {
-                    keys.push_register(&mut plan.command, register);
-                    plan.of_entries.push(false);
-                    plan.of_entries.len() - 1
+                    plan.push(keys.place(register.name()), false, |command| keys.push_register(command, register))
                 });
                 plan.places.push(place);
             }
         }
         plan
     }
+
+    /// Asks for one thing more, and says where it is.
+    fn push(&mut self, slot: Slot, of_entry: bool, key: impl FnOnce(&mut Cmd)) -> (usize, usize) {
+        let known = self.parts.iter().position(|part| part.slot == slot);
+        let at = known.unwrap_or_else(|| {
+            self.parts.push(Part { slot, command: redis::cmd("MGET"), of_entries: Vec::new() });
+            self.parts.len() - 1
+        });
+        let part = &mut self.parts[at];
+        key(&mut part.command);
+        part.of_entries.push(of_entry);
+        (at, part.of_entries.len() - 1)
+    }
 }
 
-/// What a key of the command held.
+impl Part {
+    fn call(self) -> (Call, Vec<bool>) {
+        (Call::always(self.slot, self.command), self.of_entries)
+    }
+}
+
+/// What a key of a command held.
 enum Parsed {
     Entry(Option<(LeaseId, Blob)>),
     State(State),
 }
 
-async fn fetch(
-    deadline: Instant,
-    nodes: &Nodes,
-    command: &Cmd,
-    count: usize,
-) -> Result<(Vec<Value>, Incarnation), StoreError> {
-    if count == 0 {
-        return Ok((Vec::new(), Incarnation::ANY));
-    }
-    let answer = nodes.read(deadline, command).await?;
-    match answer.value {
-        Value::Array(values) if values.len() == count => Ok((values, answer.at)),
+fn parsed(answer: Answered, of_entries: &[bool], nodes: &Nodes, slot: Slot) -> Result<Vec<Parsed>, StoreError> {
+    let Answer { value, at } = answer?;
+    match value {
+        Value::Array(values) if values.len() == of_entries.len() => {
+            let parse = |(value, &of_entry): (Value, &bool)| match of_entry {
+                true => entry(value, at),
+                false => Parsed::State(calls::state(&value, at)),
+            };
+            Ok(values.into_iter().zip(of_entries).map(parse).collect())
+        }
         _ => {
-            nodes.give_up("a reply does not match its command");
+            nodes.give_up(slot, "a reply does not match its command");
             Err(StoreError::Away("a reply does not match its command".into()))
         }
     }
@@ -217,17 +242,33 @@ fn entry(value: Value, at: Incarnation) -> Parsed {
 }
 
 /// Takes as many places as `read` asked for things.
-fn reading(read: &Read, parsed: &[Parsed], places: &mut impl Iterator<Item = usize>) -> Reading {
-    let mut next = || places.next().and_then(|place| parsed.get(place));
-    let entry = read.entry.as_ref().and_then(|_| match next() {
-        Some(Parsed::Entry(entry)) => entry.clone(),
-        _ => None,
+fn reading(
+    read: &Read,
+    parsed: &[Result<Vec<Parsed>, StoreError>],
+    places: &mut impl Iterator<Item = (usize, usize)>,
+) -> Result<Reading, StoreError> {
+    let count = count_of(read);
+    let own: Vec<&Parsed> = places
+        .by_ref()
+        .take(count)
+        // All are taken, also past one that is not there.
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|(part, key)| match parsed.get(part) {
+            Some(Ok(values)) => values.get(key).ok_or_else(calls::odd),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(calls::odd()),
+        })
+        .collect::<Result<_, StoreError>>()?;
+    let entry = own.iter().find_map(|parsed| match parsed {
+        Parsed::Entry(entry) => entry.clone(),
+        Parsed::State(_) => None,
     });
-    let state = |_| match next() {
-        Some(Parsed::State(state)) => *state,
-        _ => State::Absent,
-    };
-    Reading { entry, states: read.registers.iter().map(state).collect() }
+    let states = own.iter().filter_map(|parsed| match parsed {
+        Parsed::State(state) => Some(*state),
+        Parsed::Entry(_) => None,
+    });
+    Ok(Reading { entry, states: states.collect() })
 }
 
 fn ended() -> StoreError {

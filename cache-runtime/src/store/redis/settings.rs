@@ -85,6 +85,11 @@ impl Settings {
         self
     }
 
+    /// Whether several servers have a part each.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.topology, Topology::Cluster(_))
+    }
+
     /// Without credentials.
     pub(crate) fn address(&self) -> String {
         self.topology.to_string()

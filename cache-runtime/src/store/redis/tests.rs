@@ -1,5 +1,6 @@
 //! The store against real servers.
 
+mod cluster;
 mod conformance;
 mod faults;
 mod foreign;
@@ -19,9 +20,15 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::MakeBreaker;
 use super::Redis;
 use super::server::Server;
 use super::settings;
+use crate::breaker::Breaker;
+use crate::breaker::Limits;
+use crate::clock::Clock;
+use crate::debt::Debt;
+use crate::host::Threaded;
 use crate::key::Name;
 use crate::store::Begin;
 use crate::store::Blob;
@@ -46,9 +53,15 @@ const DEADLINE: Duration = Duration::from_millis(100);
 /// For a machine that does other things too.
 const SLACK: Duration = Duration::from_millis(150);
 
+/// As a cache makes them that says nothing of them.
+pub(super) fn breakers() -> MakeBreaker {
+    let (host, clock) = (Arc::new(Threaded::default()), Clock::default());
+    Arc::new(move || Arc::new(Breaker::new(Limits::default(), clock.clone(), host.clone(), Debt::default())))
+}
+
 fn store(server: &Server, op_timeout: Duration) -> Arc<Redis> {
     let settings = settings(&server.url()).unwrap().namespace("test").op_timeout(op_timeout);
-    Arc::new(Redis::new(settings, Handle::current()).unwrap())
+    Arc::new(Redis::new(settings, Handle::current(), breakers()).unwrap())
 }
 
 /// A store whose deadline no test of something else runs into.

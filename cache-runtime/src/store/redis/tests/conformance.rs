@@ -12,13 +12,14 @@ use crate::store::redis::server::Server;
 #[cfg(feature = "redis-tls")]
 use crate::store::redis::server::TlsServer;
 use crate::store::redis::settings;
+use crate::store::redis::tests::breakers;
 
 pub(super) struct Real(Arc<Redis>);
 
 impl Real {
     pub(super) fn at(url: &str) -> Self {
         let settings = settings(url).unwrap().op_timeout(Duration::from_secs(5));
-        Self(Arc::new(Redis::new(settings, Handle::current()).unwrap()))
+        Self(Arc::new(Redis::new(settings, Handle::current(), breakers()).unwrap()))
     }
 }
 

@@ -165,7 +165,7 @@ async fn a_wrong_password_keeps_the_store_away_and_is_not_shown() {
     let server = Server::start_with(&["--requirepass", "right"]);
     let url = server.url().replace("redis://", "redis://:hunter2@");
     let settings = settings(&url).unwrap().op_timeout(Duration::from_secs(5));
-    let store = Redis::new(settings, Handle::current()).unwrap();
+    let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
     for (what, _, error) in every_operation(&store).await {
         let Some(StoreError::Gone(reason)) = error else { panic!("{what}: {error:?}") };
         assert!(!reason.contains("hunter2"), "{reason}");
@@ -183,7 +183,7 @@ async fn a_change_of_state_is_one_event_without_credentials() {
     let server = Server::start_with(&["--requirepass", "hunter2"]);
     let url = server.url().replace("redis://", "redis://:hunter2@");
     let settings = settings(&url).unwrap().op_timeout(DEADLINE);
-    let store = Redis::new(settings, Handle::current()).unwrap();
+    let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
     healed(&store).await;
     server.kill();
     for _ in 0..10 {
@@ -235,7 +235,7 @@ fn a_store_outlives_the_runtimes_of_its_callers() {
     let server = Server::start();
     let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let settings = settings(&server.url()).unwrap().op_timeout(Duration::from_secs(5));
-    let store = Redis::new(settings, own.handle().clone()).unwrap();
+    let store = Redis::new(settings, own.handle().clone(), breakers()).unwrap();
     for id in 0..3 {
         let caller = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(id == 1).build().unwrap();
         let filled = caller.block_on(async {

@@ -5,7 +5,7 @@ use super::*;
 /// A store that is at home with such servers, or that goes on as if nothing had happened.
 fn store_of(server: &Server, parameters: &str) -> Arc<Redis> {
     let settings = settings(&(server.url() + parameters)).unwrap().namespace("test").op_timeout(Duration::from_secs(5));
-    Arc::new(Redis::new(settings, Handle::current()).unwrap())
+    Arc::new(Redis::new(settings, Handle::current(), breakers()).unwrap())
 }
 
 /// What a hit rests on, and a lease that a load holds at that time.
@@ -142,7 +142,7 @@ async fn a_server_that_does_not_say_who_it_is_is_used_only_if_that_does_not_matt
     let url = server.url().replace("redis://", "redis://ann:hunter2@");
     let store = |parameters: &str| {
         let settings = settings(&(url.clone() + parameters)).unwrap().op_timeout(Duration::from_secs(5));
-        Redis::new(settings, Handle::current()).unwrap()
+        Redis::new(settings, Handle::current(), breakers()).unwrap()
     };
     let refused = store("").read(vec![both()]).await;
     assert!(matches!(&refused, Err(StoreError::Gone(reason)) if reason.contains("failover=warm")), "{refused:?}");

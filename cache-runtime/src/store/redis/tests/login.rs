@@ -31,7 +31,7 @@ async fn every_one_of_the_least_rights_is_needed() {
         server.let_in("shop", "hunter2", &rules(right));
         server.command(&["ACL", "LOG", "RESET"]).unwrap();
         let settings = settings(&server.url_of("shop", "hunter2")).unwrap().namespace("test");
-        let store = Redis::new(settings.op_timeout(Duration::from_secs(5)), Handle::current()).unwrap();
+        let store = Redis::new(settings.op_timeout(Duration::from_secs(5)), Handle::current(), breakers()).unwrap();
         every_operation(&store).await;
         let _ = store.touch(name("k"), LONG).await;
         let seen = LeaseRequest { seen: Some(asker(9)), ..begin("k", 2, &[]).lease.unwrap() };
@@ -50,7 +50,7 @@ async fn every_one_of_the_least_rights_is_needed() {
 async fn the_server_lists_connections_by_their_name() {
     let server = Server::start();
     let settings = settings(&format!("{}?client_name=shop-7", server.url())).unwrap();
-    let store = Redis::new(settings, Handle::current()).unwrap();
+    let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
     healed(&store).await;
     let clients = server.command(&["CLIENT", "LIST"]).unwrap();
     assert!(clients.contains(" name=shop-7 "), "{clients}");
@@ -63,7 +63,7 @@ async fn credentials_beside_the_url_let_a_user_in() {
     server.command(&["CONFIG", "SET", "requirepass", "of-nobody"]).unwrap();
     for (user, password) in [("shop", "hunter2"), ("", "of-nobody")] {
         let settings = settings(&server.url()).unwrap().namespace("test").credentials(user, password);
-        let store = Redis::new(settings, Handle::current()).unwrap();
+        let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
         healed(&store).await;
     }
 }
@@ -88,7 +88,7 @@ async fn nobody_is_told_the_password() {
     for url in &urls {
         let settings = settings(url).unwrap().namespace("test");
         told += &format!("{settings:?} {}", settings.address());
-        let store = Redis::new(settings, Handle::current()).unwrap();
+        let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
         for (what, _, error) in every_operation(&store).await {
             told += &format!("{what} {error:?} {}", error.as_ref().map_or_else(String::new, ToString::to_string));
         }

@@ -10,7 +10,7 @@ const RECOVERY: Duration = Duration::from_secs(4);
 
 fn store_of(set: &SentinelSet) -> Arc<Redis> {
     let settings = settings(&set.url()).unwrap().namespace("test").op_timeout(DEADLINE);
-    Arc::new(Redis::new(settings, Handle::current()).unwrap())
+    Arc::new(Redis::new(settings, Handle::current(), breakers()).unwrap())
 }
 
 /// Until a whole load is stored, on `server` and nowhere else.
@@ -139,7 +139,7 @@ async fn a_sentinel_that_was_cut_off_does_not_lead_back() {
 async fn who_knows_no_such_master_is_one_sentence() {
     let set = SentinelSet::start();
     let reason = async |url: &str| {
-        let store = Redis::new(settings(url).unwrap(), Handle::current()).unwrap();
+        let store = Redis::new(settings(url).unwrap(), Handle::current(), breakers()).unwrap();
         store.ready().await;
         match store.read(vec![read_of("k", &[])]).await {
             Err(StoreError::Gone(reason)) => reason,
@@ -170,7 +170,7 @@ async fn sentinels_have_users_of_their_own() {
         server.let_in("shop", "hunter3", "~test:* +@all");
     }
     let url = set.url().replace("://", "://shop:hunter3@") + "?sentinel_user=seeker&sentinel_password=hunter2";
-    let store = Arc::new(Redis::new(settings(&url).unwrap().namespace("test"), Handle::current()).unwrap());
+    let store = Arc::new(Redis::new(settings(&url).unwrap().namespace("test"), Handle::current(), breakers()).unwrap());
     store.ready().await;
     stored_on(&store, &set.servers()[set.master()], "k").await;
     for sentinel in set.sentinels() {
@@ -180,7 +180,7 @@ async fn sentinels_have_users_of_their_own() {
     stored_on(&store, &set.servers()[after], "l").await;
 
     let wrong = url.replace("hunter2", "hunter4");
-    let store = Redis::new(settings(&wrong).unwrap(), Handle::current()).unwrap();
+    let store = Redis::new(settings(&wrong).unwrap(), Handle::current(), breakers()).unwrap();
     store.ready().await;
     let Err(StoreError::Gone(reason)) = store.read(vec![read_of("k", &[])]).await else { panic!("let in") };
     assert!(reason.contains("is: WRONGPASS"), "{reason}");

@@ -5,7 +5,7 @@ use crate::store::redis::server::TlsServer;
 
 async fn reason(url: &str) -> String {
     let settings = settings(url).unwrap().op_timeout(Duration::from_secs(5));
-    let store = Redis::new(settings, Handle::current()).unwrap();
+    let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
     match store.read(vec![read_of("k", &[])]).await {
         Err(StoreError::Gone(reason)) => reason,
         other => panic!("{url}: {other:?}"),
@@ -38,7 +38,7 @@ fn what_is_wrong_with_a_file_is_said_when_the_store_is_made() {
     ];
     for (url, expected) in wrong {
         let settings = settings(&url).unwrap();
-        let error = Redis::new(settings, runtime.handle().clone()).map(|_| "a store").unwrap_err();
+        let error = Redis::new(settings, runtime.handle().clone(), breakers()).map(|_| "a store").unwrap_err();
         assert!(error.contains(expected) && !error.contains('\n'), "{error}");
     }
 }
@@ -47,7 +47,7 @@ fn what_is_wrong_with_a_file_is_said_when_the_store_is_made() {
 async fn an_encrypted_connection_heals() {
     let server = TlsServer::start();
     let settings = settings(&server.url()).unwrap().namespace("test").op_timeout(DEADLINE);
-    let store = Redis::new(settings, Handle::current()).unwrap();
+    let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
     healed(&store).await;
     server.server().restart();
     // The call that finds out may be this one.

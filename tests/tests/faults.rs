@@ -532,7 +532,7 @@ fn the_namespace_of_the_environment_comes_before_that_of_its_url() {
 async fn a_wrong_url_is_named_without_its_credentials() {
     let wrong = [
         ("rediss://ann:hunter2@host?ca=/no/such/file", "`ca=/no/such/file` cannot be used"),
-        ("redis+cluster://ann:hunter2@a,b", "`redis+cluster://` comes later"),
+        ("redis+cluster://ann:hunter2@a,b/3", "database"),
         ("redis+sentinel://ann:hunter2@a,b", "no name of a master"),
         ("memcached://hunter2@a", "without a user"),
         ("http://ann:hunter2@host", "`http:`"),

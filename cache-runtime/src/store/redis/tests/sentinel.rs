@@ -85,7 +85,7 @@ async fn one_sentinel_is_enough_and_without_any_only_a_warm_cache_stays() {
     }
     let cold = store_of(&set);
     let warm = settings(&(set.url() + "?failover=warm")).unwrap().namespace("test").op_timeout(DEADLINE);
-    let warm = Arc::new(Redis::new(warm, Handle::current()).unwrap());
+    let warm = Arc::new(Redis::new(warm, Handle::current(), breakers()).unwrap());
     cold.ready().await;
     warm.ready().await;
     set.sentinels()[2].stop();

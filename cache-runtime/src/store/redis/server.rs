@@ -51,7 +51,9 @@ enum Kind {
     Plain,
     #[cfg(feature = "redis-tls")]
     Encrypted,
-    /// With [`CONFIGURATION`] in its directory, which it writes to.
+    /// With a [`CONFIGURATION`] in its directory, into which sentinels have it write what has become of it.
+    Replicated,
+    /// The same, for what it knows itself.
     Sentinel,
     Node,
 }
@@ -206,6 +208,7 @@ impl Server {
             Kind::Plain => command.args(["--port", &port]),
             #[cfg(feature = "redis-tls")]
             Kind::Encrypted => command.args(["--port", "0", "--tls-port", &port]),
+            Kind::Replicated => command.args([CONFIGURATION, "--port", &port]),
             Kind::Sentinel => command.args([CONFIGURATION, "--sentinel", "--port", &port]),
             Kind::Node => command.args(["--port", &port, "--cluster-enabled", "yes"]),
         };
@@ -329,8 +332,8 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// Where a sentinel keeps what it knows.
-const CONFIGURATION: &str = "sentinel.conf";
+/// What is to be known again after a restart.
+const CONFIGURATION: &str = "server.conf";
 /// What a server reads when it starts.
 const DUMP: &str = "dump.rdb";
 /// Somebody else may take the port first.

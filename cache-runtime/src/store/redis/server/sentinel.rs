@@ -28,10 +28,10 @@ impl SentinelSet {
     /// When they cannot be run, or do not find each other.
     #[must_use]
     pub fn start() -> Self {
-        let master = Server::start();
+        let master = configured(Kind::Replicated, "");
         let port = master.port().to_string();
         let mut servers = vec![master];
-        servers.extend((0..2).map(|_| Server::start_with(&["--replicaof", "127.0.0.1", &port])));
+        servers.extend((0..2).map(|_| configured(Kind::Replicated, &format!("replicaof 127.0.0.1 {port}\n"))));
         let sentinels = (0..3).map(|_| sentinel(&port)).collect();
         let set = Self { servers, sentinels };
         until("the replicas are connected", || set.replicas() == 2);
@@ -153,14 +153,19 @@ impl SentinelSet {
 }
 
 fn sentinel(port: &str) -> Server {
-    let server = Server::prepared(Kind::Sentinel, &[]);
     let name = SentinelSet::NAME;
     let configuration = format!(
         "sentinel monitor {name} 127.0.0.1 {port} 2\n\
          sentinel down-after-milliseconds {name} 1500\n\
          sentinel failover-timeout {name} 5000\n"
     );
-    fs::write(server.directory.join(CONFIGURATION), configuration).expect("a configuration for a sentinel");
+    configured(Kind::Sentinel, &configuration)
+}
+
+/// One that knows after a restart what has become of it.
+fn configured(kind: Kind, configuration: &str) -> Server {
+    let server = Server::prepared(kind, &[]);
+    fs::write(server.directory.join(CONFIGURATION), configuration).expect("a configuration for a server");
     server.started()
 }
 

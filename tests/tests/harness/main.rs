@@ -90,6 +90,11 @@ fn promises_hold_on_three_memcacheds_of_which_any_is_away() {
     holds(Scenario { memcached: 3, cruel: true, ..Scenario::default() }, 6);
 }
 
+#[test]
+fn promises_hold_while_sentinels_replace_the_redis() {
+    holds(Scenario { cruel: true, sentinels: true, ..Scenario::default() }, 8);
+}
+
 /// `scripts/soak`
 #[test]
 #[ignore = "runs for as long as it is asked to"]

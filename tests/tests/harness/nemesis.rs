@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cache_runtime::sim::SentinelSet;
 use cache_runtime::sim::Server;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -30,6 +31,8 @@ pub(crate) struct Nemesis<'a> {
     severity: Severity,
     database: &'a Database,
     server: &'a Server,
+    /// Who replaces the server, if anybody does.
+    sentinels: Option<&'a SentinelSet>,
     fleet: &'a mut Fleet,
     /// The network of the worker at each place, if each has its own.
     networks: &'a [Proxy],
@@ -50,7 +53,13 @@ impl<'a> Nemesis<'a> {
     ) -> Self {
         let mut chance = StdRng::seed_from_u64(seed ^ 0xbad);
         let eviction = EVICTIONS[chance.random_range(0..EVICTIONS.len())];
-        Self { severity, database, server, fleet, networks, runtime, chance, eviction }
+        Self { severity, database, server, sentinels: None, fleet, networks, runtime, chance, eviction }
+    }
+
+    /// The server is the master of these.
+    pub(crate) fn also_of(mut self, sentinels: &'a SentinelSet) -> Self {
+        self.sentinels = Some(sentinels);
+        self
     }
 
     /// Goes on until `last`, and leaves a server behind that runs. Blocks.
@@ -58,11 +67,19 @@ impl<'a> Nemesis<'a> {
         if self.severity == Severity::Cruel {
             self.limit_memory();
         }
+        if let Some(sentinels) = self.sentinels {
+            // Once in any case, while there is something to lose.
+            std::thread::sleep(Duration::from_millis(500));
+            self.replace(sentinels);
+        }
         while Time::now() < last {
             std::thread::sleep(Duration::from_millis(self.chance.random_range(10..100)));
             self.harm();
         }
         self.ask("has memory again", &["CONFIG", "SET", "maxmemory", "0"]);
+        if let Some(sentinels) = self.sentinels {
+            sentinels.until_whole();
+        }
         for network in self.networks {
             self.runtime.block_on(network.heal());
         }
@@ -72,6 +89,9 @@ impl<'a> Nemesis<'a> {
     fn harm(&mut self) {
         if !self.networks.is_empty() && self.chance.random_range(0..3) == 0 {
             return self.harm_network();
+        }
+        if let Some(sentinels) = self.sentinels.filter(|_| self.chance.random_range(0..60) == 0) {
+            return self.replace(sentinels);
         }
         let harms = if self.severity == Severity::Cruel { 26 } else { 16 };
         let place = self.chance.random_range(0..8);
@@ -88,6 +108,8 @@ impl<'a> Nemesis<'a> {
             6..9 => self.ask("hangs up", &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]),
             9..15 => self.forget_something(),
             15..21 => self.fill_up(),
+            // Sentinels would replace a server that is silent or restarted by themselves, now or later.
+            21..24 if self.sentinels.is_some() => {}
             21..23 => self.silence(),
             23 => self.restart(),
             _ => {
@@ -184,6 +206,18 @@ impl<'a> Nemesis<'a> {
         self.server.restart();
         self.note(from, "was killed and is back, empty");
         self.limit_memory();
+    }
+
+    /// The master crashes, and a replica takes its place, which may not have heard of everything.
+    fn replace(&mut self, sentinels: &'a SentinelSet) {
+        // Without a replica nobody could take its place.
+        sentinels.until_whole();
+        let from = Time::now();
+        let before = sentinels.kill_master();
+        let after = sentinels.master_after(before);
+        sentinels.servers()[before].restart();
+        self.server = &sentinels.servers()[after];
+        self.note(from, "was killed, and another is the master");
     }
 
     fn ask(&self, what: &str, words: &[&str]) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use cache_runtime::sim::Memcached;
 use cache_runtime::sim::Mutant;
+use cache_runtime::sim::SentinelSet;
 use cache_runtime::sim::Server;
 
 use crate::checks::Rules;
@@ -43,6 +44,8 @@ pub(crate) struct Scenario {
     pub(crate) cruel: bool,
     /// Each process has a network of its own, which goes wrong by itself.
     pub(crate) networks: bool,
+    /// The Redis is a master behind sentinels, and is replaced now and then.
+    pub(crate) sentinels: bool,
     /// The rule that is broken.
     pub(crate) mutant: Option<Mutant>,
 }
@@ -146,7 +149,8 @@ impl Scenario {
 /// What happened in a run.
 pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event> {
     let directory = Directory::new();
-    let server = (!scenario.in_process && scenario.memcached == 0).then(Server::start);
+    let set = scenario.sentinels.then(SentinelSet::start);
+    let server = (!scenario.in_process && !scenario.sentinels && scenario.memcached == 0).then(Server::start);
     let servers: Vec<Memcached> = (0..scenario.memcached).map(|_| Memcached::start()).collect();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
@@ -162,24 +166,30 @@ pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event>
         _ => Vec::new(),
     };
     let ways: Vec<Proxy> = servers.iter().map(|server| runtime.block_on(Proxy::before(&server.url()))).collect();
-    let urls = match &server {
-        None if scenario.memcached > 0 => vec![Proxy::memcached_url(&ways); WORKERS],
-        None => vec!["memory:".to_owned()],
-        Some(_) if scenario.networks => networks.iter().map(Proxy::url).collect(),
-        Some(server) => vec![server.url(); WORKERS],
+    let urls = match (&server, &set) {
+        (None, Some(set)) => vec![set.url(); WORKERS],
+        (None, None) if scenario.memcached > 0 => vec![Proxy::memcached_url(&ways); WORKERS],
+        (None, None) => vec!["memory:".to_owned()],
+        (Some(_), _) if scenario.networks => networks.iter().map(Proxy::url).collect(),
+        (Some(server), _) => vec![server.url(); WORKERS],
     };
     let mut fleet = Fleet::start(scenario.plan(seed, socket), urls);
     let last = Time::now().after(length);
     let severity = if scenario.cruel { Severity::Cruel } else { Severity::Kind };
-    match &server {
-        None if scenario.memcached > 0 => {
+    match (&server, &set) {
+        (None, None) if scenario.memcached > 0 => {
             let (database, servers, ways, fleet) = (&*database, &servers[..], &ways[..], &mut fleet);
             Siege { severity, database, servers, ways, fleet }.rage(seed, last);
         }
-        Some(server) => {
+        (Some(server), _) => {
             Nemesis::new(severity, seed, &database, server, &mut fleet, (&networks, &runtime)).rage(last);
         }
-        None => std::thread::sleep(length),
+        (None, Some(set)) => {
+            let master = &set.servers()[set.master()];
+            let nemesis = Nemesis::new(severity, seed, &database, master, &mut fleet, (&networks, &runtime));
+            nemesis.also_of(set).rage(last);
+        }
+        (None, None) => std::thread::sleep(length),
     }
     database.stop();
     for stranded in fleet.end() {

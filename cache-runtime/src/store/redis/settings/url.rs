@@ -27,7 +27,7 @@ use crate::codec::Codec;
 /// | a master and its replicas | `redis+sentinel://[user:password@]host[:port],…/name[/db]` |
 /// | a Cluster | `redis+cluster://[user:password@]host[:port],…` |
 ///
-/// With `rediss` in the place of `redis` the connections are encrypted. The parameters are in [`known`].
+/// With `rediss` in the place of `redis` the connections are encrypted. The parameters are in [`Scheme::known`].
 ///
 /// # Errors
 ///

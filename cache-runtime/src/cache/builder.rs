@@ -86,6 +86,10 @@ pub struct Builder {
     faults: Option<Faults>,
     /// Whether all that is said comes from the environment.
     from_env: bool,
+    /// Whether names of a server that is away are taken by others, as a negative control.
+    #[cfg(feature = "sim")]
+    #[cfg_attr(not(feature = "memcached"), allow(dead_code, reason = "no other store has several servers"))]
+    pub(crate) ejects: bool,
     settings: Settings,
 }
 
@@ -103,6 +107,8 @@ impl Builder {
             #[cfg(feature = "test-util")]
             faults: None,
             from_env: false,
+            #[cfg(feature = "sim")]
+            ejects: false,
             settings: Settings::default(),
         }
     }
@@ -470,13 +476,20 @@ impl Builder {
         let runtime = host.handle().ok_or(Kind::Thread)?.clone();
         let host: SharedHost = Arc::new(host);
         let (mut nodes, mut debts) = (Vec::new(), Vec::new());
+        #[cfg_attr(not(feature = "sim"), expect(unused_mut, reason = "only a control ejects a server"))]
+        let mut ring = Ring::new(&store.servers);
         for server in &store.servers {
-            let node: Arc<dyn Store> = Arc::new(Memcached::new(&store, server, runtime.clone()));
+            let node = Arc::new(Memcached::new(&store, server, runtime.clone()));
+            #[cfg(feature = "sim")]
+            if self.ejects {
+                let node = Arc::clone(&node);
+                ring.ejects.push(Box::new(move || node.is_away()));
+            }
             let (node, debt) = self.equipped(node, &host);
             nodes.push(node);
             debts.push(debt);
         }
-        let ring = Arc::new(Ring::new(&store.servers));
+        let ring = Arc::new(ring);
         let placing = Arc::clone(&ring);
         let store: Arc<dyn Store> = match &nodes[..] {
             [only] => Arc::clone(only),

@@ -61,6 +61,8 @@ pub enum Mutant {
     OverflowForgotten,
     EpochReadOnce,
     EpochKeptByWhoRemovesIt,
+    /// Names of a server that is away are taken by others, until it is back.
+    ServersEjected,
     OneIncarnation,
 }
 
@@ -94,8 +96,9 @@ pub struct Outcome {
 /// # Panics
 ///
 /// When the rule is one of the store.
-pub async fn connect_broken(builder: Builder, mutant: Mutant) -> Result<Cache, Error> {
-    let of_engine = rule(mutant).is_some() || mutant == Mutant::FlightJoinedByKeyAlone;
+pub async fn connect_broken(mut builder: Builder, mutant: Mutant) -> Result<Cache, Error> {
+    builder.ejects = mutant == Mutant::ServersEjected;
+    let of_engine = rule(mutant).is_some() || builder.ejects || mutant == Mutant::FlightJoinedByKeyAlone;
     assert!(of_engine, "{mutant:?} is a mistake of the store");
     let mut cache = builder.build()?;
     break_rule(cache.core_mut().expect("nobody else has a cache that was just built"), Some(mutant));

@@ -52,10 +52,12 @@ pub(crate) struct Fleet {
 }
 
 /// Which node a name is placed on.
-#[derive(Debug)]
 pub(crate) struct Ring {
     /// A hash of each node's address.
     seeds: Vec<u64>,
+    /// Says of each node whether it is away, so that others take its names: the mistake that a negative control makes.
+    #[cfg(feature = "sim")]
+    pub(crate) ejects: Vec<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 /// What is known of a witness.
@@ -70,12 +72,19 @@ struct Known {
 impl Ring {
     /// Places names on servers with these addresses, each of which is another.
     pub(crate) fn new(servers: &[String]) -> Self {
-        Self { seeds: servers.iter().map(|server| xxh3_64(server.as_bytes())).collect() }
+        Self {
+            seeds: servers.iter().map(|server| xxh3_64(server.as_bytes())).collect(),
+            #[cfg(feature = "sim")]
+            ejects: Vec::new(),
+        }
     }
 
     /// The place of a key, of its token or of a tag.
     pub(crate) fn place(&self, name: &Name) -> usize {
-        (0..self.seeds.len()).max_by_key(|&place| self.weight(place, name)).unwrap_or(0)
+        let places = 0..self.seeds.len();
+        #[cfg(feature = "sim")]
+        let places = places.filter(|&place| self.ejects.get(place).is_none_or(|is_away| !is_away()));
+        places.max_by_key(|&place| self.weight(place, name)).unwrap_or(0)
     }
 
     /// All places, that of `name` first.

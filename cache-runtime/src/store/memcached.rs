@@ -95,6 +95,12 @@ impl Memcached {
         Self { server: server.to_owned(), keys, link, op_timeout: settings.op_timeout, runtime }
     }
 
+    /// Whether there is no connection.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_away(&self) -> bool {
+        self.link.session().is_err()
+    }
+
     fn deadline(&self) -> Instant {
         // The caller's runtime may have a clock of its own.
         Instant::from_std(std::time::Instant::now() + self.op_timeout)

@@ -11,8 +11,12 @@ use crate::run::run;
 
 /// Whether one of a few short runs breaks `promise`.
 fn is_found(scenario: Scenario, promise: &str) {
-    let found = (0..ATTEMPTS).any(|seed| {
-        let history = run(scenario, seed, Duration::from_millis(1200));
+    is_found_within(ATTEMPTS, Duration::from_millis(1200), scenario, promise);
+}
+
+fn is_found_within(attempts: u64, length: Duration, scenario: Scenario, promise: &str) {
+    let found = (0..attempts).any(|seed| {
+        let history = run(scenario, seed, length);
         judge(&history, scenario.rules()).iter().any(|violation| violation.promise == promise)
     });
     assert!(found, "{scenario:?} breaks {promise}, and nothing notices");
@@ -67,4 +71,11 @@ fn an_old_value_of_what_was_invalidated_breaks_i1n() {
 fn loads_without_a_place_break_the_bulkhead() {
     is_found(Scenario { in_process: true, ..broken(Mutant::LoadsWithoutAPlace) }, "bulkhead");
     is_found(Scenario { cruel: true, ..broken(Mutant::LoadsWithoutAPlace) }, "bulkhead");
+}
+
+#[test]
+fn servers_whose_names_are_taken_by_others_break_i1() {
+    let scenario = Scenario { memcached: 3, cruel: true, ..broken(Mutant::ServersEjected) };
+    // A server has to be silent for long enough to be given up, and to come back with what it held.
+    is_found_within(4 * ATTEMPTS, Duration::from_secs(4), scenario, "I1");
 }

@@ -62,7 +62,7 @@ impl Plan {
     }
 }
 
-const MUTANTS: [Mutant; 7] = [
+const MUTANTS: [Mutant; 8] = [
     Mutant::TokensCapturedAfterTheLoad,
     Mutant::FlightJoinedByKeyAlone,
     Mutant::InnerDependenciesIgnored,
@@ -70,6 +70,7 @@ const MUTANTS: [Mutant; 7] = [
     Mutant::LeaseOfOthersTaken,
     Mutant::InvalidatedServedPastItsTime,
     Mutant::LoadsWithoutAPlace,
+    Mutant::ServersEjected,
 ];
 
 /// The workers of a run. Those that are left are killed when this is dropped.

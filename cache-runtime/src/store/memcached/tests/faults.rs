@@ -243,3 +243,26 @@ async fn the_epoch_is_vouched_for_while_its_home_is_away_and_not_after_it_was_re
     let (stranger, _) = fleet(&servers, DEADLINE);
     assert!(stranger.read(vec![read()]).await.is_err(), "whoever read neither knows nothing");
 }
+
+/// The control of [`one_of_three_away_makes_its_names_unknown_and_no_others`].
+#[cfg(feature = "sim")]
+#[tokio::test]
+async fn if_others_took_the_names_of_a_server_that_is_away_it_would_bring_back_what_was_invalidated() {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering;
+
+    let servers = [(); 3].map(|()| server::Memcached::start());
+    let settings = settings(&server::Memcached::url_of(&servers)).unwrap().op_timeout(PATIENT);
+    let node = |server: &String| -> Arc<dyn Store> { Arc::new(Memcached::new(&settings, server, Handle::current())) };
+    let mut ring = Ring::new(&settings.servers);
+    let key = keys_on(&ring, 0);
+    let is_away = Arc::new(AtomicBool::new(false));
+    let away = Arc::clone(&is_away);
+    ring.ejects.push(Box::new(move || away.load(Ordering::SeqCst)));
+    let store = Fleet::new(settings.servers.iter().map(node).collect(), Arc::new(ring));
+    assert!(load(&store, &key, &[], "old").await);
+    is_away.store(true, Ordering::SeqCst);
+    store.revoke(targets(&[&key], &[]), None).await.unwrap();
+    is_away.store(false, Ordering::SeqCst);
+    assert_eq!(seen(&store, read_of(&key, &[])).await.unwrap().0, Some(Bytes::from_static(b"old")));
+}

@@ -1,0 +1,245 @@
+//! A hit on Memcached through an annotated function, beside a bare `mg` and decode on one connection that is pipelined by hand.
+//!
+//! `cargo run --release --bin memcached_hit [WORD]` starts a server of its own. With a word, only the floor and those whose name has it.
+//!
+//! As in `redis_hit`, our connection lives on a thread of the cache, and the bare one once on the runtime of its callers and once on another.
+
+use std::collections::VecDeque;
+use std::net::TcpListener;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use benches::rounds::Contender;
+use benches::rounds::race;
+use benches::table::Table;
+use cache_runtime::Cache;
+use cache_runtime::cached;
+use cache_runtime::scope;
+use serde::Deserialize;
+use serde::Serialize;
+use tokio::io::AsyncBufReadExt;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::io::BufReader;
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+fn main() {
+    let word = std::env::args().nth(1).unwrap_or_default();
+    let server = Server::start();
+    let (callers, elsewhere) = (runtime(2), runtime(1));
+    let bench = callers.block_on(Bench::new(&server, &elsewhere));
+    for count in [1, 64] {
+        let plural = if count == 1 { "" } else { "s" };
+        println!("A hit of 200 B on Memcached, {count} caller{plural}:\n\n{}", bench.compare(&callers, count, &word));
+    }
+    let total = bench.cache.stats().total;
+    assert!(total.store_failures == 0 && total.loads <= 2 * KEYS, "not all were hits: {total:?}");
+}
+
+fn runtime(threads: usize) -> Runtime {
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime")
+}
+
+/// Everything that the contenders need, with every key stored.
+struct Bench {
+    cache: Cache,
+    /// The same entries, by a connection on the callers' runtime.
+    cache_here: Cache,
+    here: Bare,
+    elsewhere: Bare,
+}
+
+impl Bench {
+    async fn new(server: &Server, elsewhere: &Runtime) -> Self {
+        // On a machine that is busy with something else, a deadline would turn a hit into a load.
+        let url = format!("memcached://127.0.0.1:{}", server.port);
+        let builder = || Cache::builder().url(&url).op_timeout(Duration::from_secs(5));
+        let cache = builder().connect().await.expect("a cache");
+        let cache_here = builder().runtime(Handle::current()).connect().await.expect("a cache");
+        let here = Bare::connect(server.port).await;
+        let elsewhere = elsewhere.spawn(Bare::connect(server.port)).await.expect("a connection");
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).await.expect("a connection");
+        for id in 0..KEYS {
+            let value = serde_json::to_string(&User::load(id)).expect("a value as JSON");
+            let set = format!("ms floor:{id} {}\r\n{value}\r\n", value.len());
+            stream.write_all(set.as_bytes()).await.expect("a server that listens");
+            let mut answer = [0; 4];
+            stream.read_exact(&mut answer).await.expect("an answer");
+            assert_eq!(&answer, b"HD\r\n");
+            scope(cache.clone(), async { (plain(id).await, two_tags(id).await) }).await;
+        }
+        // Values are stored beside the callers.
+        while cache.stats().total.fills < 2 * KEYS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Self { cache, cache_here, here, elsewhere }
+    }
+
+    fn compare(&self, runtime: &Runtime, callers: u64, word: &str) -> Table {
+        let count = if callers == 1 { 500 } else { 32_000 };
+        let run = |load: Load<'_>| runtime.block_on(scope(self.cache.clone(), load));
+        let run_here = |load: Load<'_>| runtime.block_on(scope(self.cache_here.clone(), load));
+        let bare = |bare: &Bare| {
+            let bare = bare.clone();
+            run(Box::pin(rate(callers, count, move |id| bare.clone().get(id))))
+        };
+        let mut contenders = vec![
+            Contender::new("floor: `mg` and serde_json, pipelined by hand", || bare(&self.here)),
+            Contender::new("the same, connection on another runtime", || bare(&self.elsewhere)),
+            Contender::new("annotated", || run(Box::pin(rate(callers, count, plain)))),
+            Contender::new("annotated, two tags", || run(Box::pin(rate(callers, count, two_tags)))),
+            Contender::new("annotated, on the callers' runtime", || run_here(Box::pin(rate(callers, count, plain)))),
+            Contender::new("annotated, two tags, on the callers' runtime", || {
+                run_here(Box::pin(rate(callers, count, two_tags)))
+            }),
+        ];
+        let floor = contenders.remove(0);
+        contenders.retain(|contender| contender.name().contains(word));
+        contenders.insert(0, floor);
+        let mut table = Table::new(["", "thousand calls per second", "of the floor"]);
+        for outcome in race(&mut contenders, ROUNDS) {
+            table.row([outcome.name, format!("{:.1}", outcome.measured), format!("{:.2}", outcome.ratio)]);
+        }
+        table
+    }
+}
+
+/// The least that a client can be: requests of all callers gather, go out in one write, and are answered in their order.
+#[derive(Clone)]
+struct Bare(mpsc::Sender<(u64, oneshot::Sender<Vec<u8>>)>);
+
+impl Bare {
+    async fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
+        stream.set_nodelay(true).expect("a connection without delay");
+        let (reading, mut writing) = stream.into_split();
+        let (queue, mut asked) = mpsc::channel::<(u64, oneshot::Sender<Vec<u8>>)>(1024);
+        let (waiting, mut answering) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let (mut together, mut out) = (Vec::new(), String::new());
+            while asked.recv_many(&mut together, 256).await > 0 {
+                out.clear();
+                for (id, reply) in together.drain(..) {
+                    out += &format!("mg floor:{id} v\r\n");
+                    waiting.send(reply).expect("somebody who reads");
+                }
+                writing.write_all(out.as_bytes()).await.expect("a server that listens");
+            }
+        });
+        tokio::spawn(async move {
+            let (mut reading, mut line) = (BufReader::with_capacity(64 * 1024, reading), String::new());
+            let mut replies = VecDeque::new();
+            loop {
+                line.clear();
+                if reading.read_line(&mut line).await.expect("an answer") == 0 {
+                    return;
+                }
+                let length: usize =
+                    line.trim_end().strip_prefix("VA ").and_then(|line| line.parse().ok()).expect("a hit");
+                let mut value = vec![0; length + 2];
+                reading.read_exact(&mut value).await.expect("a whole answer");
+                value.truncate(length);
+                while let Ok(reply) = answering.try_recv() {
+                    replies.push_back(reply);
+                }
+                let reply: oneshot::Sender<Vec<u8>> = replies.pop_front().expect("somebody who asked");
+                // Whoever asked may have gone.
+                let _ = reply.send(value);
+            }
+        });
+        Self(queue)
+    }
+
+    async fn get(self, id: u64) -> User {
+        let (reply, answer) = oneshot::channel();
+        self.0.send((id, reply)).await.expect("a connection");
+        serde_json::from_slice(&answer.await.expect("an answer")).expect("a stored value")
+    }
+}
+
+/// A server of one's own, which ends with the program.
+struct Server {
+    port: u16,
+    child: Child,
+}
+
+impl Server {
+    fn start() -> Self {
+        let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port").port();
+        let mut command = Command::new("memcached");
+        command.args(["-l", "127.0.0.1", "-p", &port.to_string(), "-U", "0", "-u", "nobody"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let server = Self { port, child: child.expect("memcached, which has to be installed") };
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(5), "memcached does not answer on port {port}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct User {
+    id: u64,
+    text: String,
+}
+
+impl User {
+    fn load(id: u64) -> Self {
+        Self { id, text: "x".repeat(200) }
+    }
+}
+
+#[cached(ttl = "1h", key = "user:{id}")]
+async fn plain(id: u64) -> User {
+    User::load(id)
+}
+
+#[cached(ttl = "1h", key = "tagged:{id}", tags = ["users", "user:{id}"])]
+async fn two_tags(id: u64) -> User {
+    User::load(id)
+}
+
+/// Runs `call` from `callers` at once, `count` times in all, and returns how many thousand there were in a second.
+async fn rate<F: Future<Output = User> + Send + 'static>(
+    callers: u64,
+    count: u64,
+    call: impl Fn(u64) -> F + Clone + Send + 'static,
+) -> f64 {
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for caller in 0..callers {
+        let call = call.clone();
+        tasks.spawn(scope::current().carry(async move {
+            for turn in 0..count / callers {
+                let id = (caller + turn) % KEYS;
+                assert_eq!(call(id).await.id, id);
+            }
+        }));
+    }
+    tasks.join_all().await;
+    count as f64 / start.elapsed().as_secs_f64() / 1000.0
+}
+
+type Load<'a> = std::pin::Pin<Box<dyn Future<Output = f64> + 'a>>;
+
+const KEYS: u64 = 100;
+const ROUNDS: usize = 31;

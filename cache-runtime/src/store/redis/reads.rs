@@ -241,34 +241,40 @@ fn entry(value: Value, at: Incarnation) -> Parsed {
     }
 }
 
-/// Takes as many places as `read` asked for things.
+/// Takes as many places as `read` asked for things, also where one of them is not there.
 fn reading(
     read: &Read,
     parsed: &[Result<Vec<Parsed>, StoreError>],
     places: &mut impl Iterator<Item = (usize, usize)>,
 ) -> Result<Reading, StoreError> {
-    let count = count_of(read);
-    let own: Vec<&Parsed> = places
-        .by_ref()
-        .take(count)
-        // All are taken, also past one that is not there.
-        .collect::<Vec<_>>()
-        .into_iter()
-        .map(|(part, key)| match parsed.get(part) {
-            Some(Ok(values)) => values.get(key).ok_or_else(calls::odd),
-            Some(Err(error)) => Err(error.clone()),
-            None => Err(calls::odd()),
-        })
-        .collect::<Result<_, StoreError>>()?;
-    let entry = own.iter().find_map(|parsed| match parsed {
-        Parsed::Entry(entry) => entry.clone(),
-        Parsed::State(_) => None,
-    });
-    let states = own.iter().filter_map(|parsed| match parsed {
-        Parsed::State(state) => Some(*state),
-        Parsed::Entry(_) => None,
-    });
-    Ok(Reading { entry, states: states.collect() })
+    let mut own = places.take(count_of(read));
+    let reading = gathered(read, parsed, &mut own);
+    own.for_each(drop);
+    reading
+}
+
+fn gathered(
+    read: &Read,
+    parsed: &[Result<Vec<Parsed>, StoreError>],
+    places: &mut impl Iterator<Item = (usize, usize)>,
+) -> Result<Reading, StoreError> {
+    let mut next = || {
+        let (part, key) = places.next().ok_or_else(calls::odd)?;
+        let part = parsed.get(part).ok_or_else(calls::odd)?.as_ref().map_err(StoreError::clone)?;
+        part.get(key).ok_or_else(calls::odd)
+    };
+    let entry = match read.entry.as_ref().map(|_| next()).transpose()? {
+        Some(Parsed::Entry(entry)) => entry.clone(),
+        Some(Parsed::State(_)) | None => None,
+    };
+    let mut states = Vec::with_capacity(read.registers.len());
+    for _ in &read.registers {
+        states.push(match next()? {
+            Parsed::State(state) => *state,
+            Parsed::Entry(_) => State::Absent,
+        });
+    }
+    Ok(Reading { entry, states })
 }
 
 fn ended() -> StoreError {

@@ -141,8 +141,15 @@ impl Memcached {
         if begin.registers.is_empty() && begin.lease.is_none() {
             return Ok(Begun { states: Vec::new(), lease: None });
         }
-        let keys = self.keys.clone();
-        self.on_runtime(async move |session, deadline| begin_load(&session, &keys, &begin, deadline).await).await
+        match self.link.session()? {
+            // In the hands of who asks: if they leave, no further step is taken, and the release that they send comes after all that were.
+            Some(session) => begin_load(&session, &self.keys, &begin, self.deadline()).await,
+            None => {
+                let keys = self.keys.clone();
+                self.on_runtime(async move |session, deadline| begin_load(&session, &keys, &begin, deadline).await)
+                    .await
+            }
+        }
     }
 
     /// Changes the item of one key.

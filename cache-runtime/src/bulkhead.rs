@@ -1,15 +1,18 @@
 //! How many loads run at once: what protects the source of truth when the cache is empty, or away.
 //!
 //! A cache has one bulkhead for all of its functions, and a function may have one of its own in each cache. Who finds no place waits in a queue that is bounded in length and in time. A load inside of another takes
-//! no place of its own: with all places taken by loads that wait for their inner ones, none would ever end.
+//! no place of its own: with all places taken by loads that wait for their inner ones, none would ever end. For the same reason a load that waits for another's lends its places to that one, if it has none; until they are
+//! given back, an inner load of the lender's own waits for them or takes a place like everybody else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
@@ -54,11 +57,57 @@ struct Bulkhead {
 pub(crate) struct Places {
     _of_function: Option<OwnedSemaphorePermit>,
     _of_cache: Option<OwnedSemaphorePermit>,
+    /// Whether another load has them for now.
+    are_lent: AtomicBool,
+    given_back: Notify,
+    /// Whose they are, of places that were borrowed.
+    _borrowed: Option<Borrowed>,
 }
+
+/// Places of somebody else. Dropped when they are given back.
+#[derive(Debug)]
+struct Borrowed(Arc<Places>);
 
 /// There was no place in time, or too many were waiting already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overloaded;
+
+impl Places {
+    fn taken(of_function: Option<OwnedSemaphorePermit>, of_cache: OwnedSemaphorePermit) -> Self {
+        Self { _of_function: of_function, _of_cache: Some(of_cache), ..Self::default() }
+    }
+
+    /// The same places for another load, unless one has them already.
+    pub(crate) fn borrow(self: &Arc<Self>) -> Option<Arc<Self>> {
+        let is_first = !self.are_lent.swap(true, Ordering::AcqRel);
+        is_first.then(|| Arc::new(Self { _borrowed: Some(Borrowed(self.clone())), ..Self::default() }))
+    }
+
+    pub(crate) fn are_lent(&self) -> bool {
+        self.are_lent.load(Ordering::Acquire)
+    }
+
+    /// Ends when nobody else has them.
+    pub(crate) async fn given_back(&self) {
+        loop {
+            let given_back = self.given_back.notified();
+            tokio::pin!(given_back);
+            // Before the look, so that nothing is missed in between.
+            given_back.as_mut().enable();
+            if !self.are_lent() {
+                return;
+            }
+            given_back.await;
+        }
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        self.0.are_lent.store(false, Ordering::Release);
+        self.0.given_back.notify_waiters();
+    }
+}
 
 impl Bulkheads {
     pub(crate) fn new(limits: Limits) -> Self {
@@ -77,22 +126,22 @@ impl Bulkheads {
         }
         let entering = async {
             // First that of the function, so that who waits for it keeps none of the others from theirs.
-            let _of_function = match own {
+            let of_function = match own {
                 Some(own) => Some(self.of(site, own).enter(self.limits.queue).await?),
                 None => None,
             };
-            Ok(Places { _of_function, _of_cache: Some(self.all.enter(self.limits.queue).await?) })
+            Ok(Places::taken(of_function, self.all.enter(self.limits.queue).await?))
         };
         within(host, self.limits.wait, entering).await.unwrap_or(Err(Overloaded))
     }
 
     /// The same without waiting.
     pub(crate) fn try_enter(&self, site: &'static Site, own: Option<usize>) -> Option<Places> {
-        let _of_function = match own {
+        let of_function = match own {
             Some(own) => Some(self.of(site, own).try_enter()?),
             None => None,
         };
-        Some(Places { _of_function, _of_cache: Some(self.all.try_enter()?) })
+        Some(Places::taken(of_function, self.all.try_enter()?))
     }
 
     /// The bulkhead of a function. The number of its places is what its first call said.

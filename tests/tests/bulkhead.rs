@@ -163,6 +163,30 @@ async fn a_load_is_not_held_up_by_who_waits_for_its_place() {
 }
 
 #[tokio::test]
+async fn a_place_that_is_lent_is_not_used_twice_by_who_tires_of_waiting() {
+    let builder = Cache::builder().max_loads(1).max_wait(Duration::from_millis(300));
+    let cache = builder.load_queue(100, Duration::from_secs(600)).build().unwrap();
+    let (row, gate) = (Row::with_gate(0), Arc::new(Semaphore::new(0)));
+    let outer = tokio::spawn(scope(cache.clone(), {
+        let (row, gate) = (row.clone(), gate.clone());
+        async move { after(&gate, &row, 1).await }
+    }));
+    until("it has the place", async || cache.stats().function("after").loads == 1).await;
+    let leads = all(&cache, 1..2, |id| {
+        let row = row.clone();
+        async move { read(&row, id).await }
+    });
+    until("it has missed", async || cache.stats().function("read").misses == 1).await;
+    gate.add_permits(1);
+    // It loads with the place of the outer one, for longer than that one waits. Who goes on all the same says so.
+    until("the outer one has tired", async || row.loads() == 2).await;
+    assert_eq!(cache.stats().function("read").overloaded, 1, "two loads ran with one place");
+    row.gate.add_permits(2);
+    assert_eq!(soon("the outer load has ended", outer).await.unwrap(), 1);
+    ended(leads).await;
+}
+
+#[tokio::test]
 async fn who_finds_no_place_in_time_loads_all_the_same_and_is_counted() {
     let cache = Cache::builder().max_loads(1).load_queue(10, Duration::from_millis(10)).build().unwrap();
     let row = Row::with_gate(0);

@@ -30,11 +30,18 @@ impl<R, L: Clone> Leader<R, L> {
     /// Ends with the places that somebody [lends](Flights::lend), be it that the leader before this one had them already.
     pub(crate) async fn lent(&self) -> Arc<Places> {
         loop {
-            let lent = lock(&self.flight.0).lent.iter().find_map(Weak::upgrade);
-            if let Some(places) = lent {
-                return places;
+            let offered: Vec<Arc<Places>> = lock(&self.flight.0).lent.iter().filter_map(Weak::upgrade).collect();
+            if let Some(borrowed) = offered.iter().find_map(Places::borrow) {
+                return borrowed;
             }
-            self.flight.1.notified().await;
+            match offered.first() {
+                // Another flight has them, and gives them back.
+                Some(places) => tokio::select! {
+                    () = self.flight.1.notified() => {}
+                    () = places.given_back() => {}
+                },
+                None => self.flight.1.notified().await,
+            }
         }
     }
 

@@ -77,6 +77,8 @@ impl Load {
         watch: &Watch,
         landing: Landing,
     ) {
+        // The load is over. Whoever lent it a place has it back before they hear of what was loaded.
+        drop(self.places.take());
         let (dependencies, inherits) = self.account(core, contexts, watch, &landing);
         let Some(mut leader) = self.leader.take() else { return };
         let shared = dependencies.as_deref().ok().map(Arc::from);

@@ -146,7 +146,7 @@ impl Caller<'_> {
         if let Some(places) = self.own_places() {
             return Ok(places);
         }
-        let entering = self.core.bulkheads.enter(&*self.core.host, self.request.site, self.request.max_loads);
+        let entering = self.enter();
         // Whoever has waited for others' loads has so much less time to wait for a place.
         let soft = self.soft_deadline().map(|deadline| deadline.since(self.core.clock.now()));
         let patience = soft.map_or(self.patience(), |soft| soft.min(self.patience()));
@@ -156,8 +156,21 @@ impl Caller<'_> {
             return Err(old);
         }
         match entered.unwrap_or(Err(Overloaded)) {
-            Ok(places) => Ok(Arc::new(places)),
+            Ok(places) => Ok(places),
             Err(Overloaded) => self.overloaded().map_or_else(|| Ok(Arc::default()), Err),
+        }
+    }
+
+    /// A place like everybody else's, or those of the load around the call as soon as whoever borrowed them gives them back.
+    async fn enter(&self) -> Result<Arc<Places>, Overloaded> {
+        let entering = self.core.bulkheads.enter(&*self.core.host, self.request.site, self.request.max_loads);
+        match self.places_around() {
+            Some(places) => tokio::select! {
+                biased;
+                () = places.given_back() => Ok(places),
+                entered = entering => entered.map(Arc::new),
+            },
+            None => entering.await.map(Arc::new),
         }
     }
 
@@ -172,10 +185,14 @@ impl Caller<'_> {
         self.core.bulkheads.try_enter(self.request.site, self.request.max_loads).map(Arc::new)
     }
 
-    /// Those of the load around the call, which rests while this one runs.
+    /// Those of the load around the call, which rests while this one runs, unless they are lent.
     fn own_places(&self) -> Option<Arc<Places>> {
-        let around = self.context.frame.as_ref().and_then(|frame| frame.places.upgrade());
+        let around = self.places_around().filter(|places| !places.are_lent());
         around.or_else(|| self.core.breaks(Rule::Places).then(Arc::default))
+    }
+
+    pub(super) fn places_around(&self) -> Option<Arc<Places>> {
+        self.context.frame.as_ref().and_then(|frame| frame.places.upgrade())
     }
 
     fn overloaded(&self) -> Option<Access> {

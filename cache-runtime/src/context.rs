@@ -55,6 +55,11 @@ impl Context {
         Self::ask(Self::clone).unwrap_or_default()
     }
 
+    /// The places of the load around, if that has any.
+    pub(crate) fn places(&self) -> Option<Arc<Places>> {
+        self.frame.as_ref()?.places.upgrade()
+    }
+
     /// Whether the current task carries anything that a read must heed.
     #[inline]
     pub(crate) fn is_bare() -> bool {
@@ -150,7 +155,7 @@ pub(crate) struct Frame {
     /// How long the tokens shall live that this load comes to depend on.
     pub(crate) token_life: Duration,
     /// Its places among the loads that run at once, or those of the load around it.
-    pub(crate) places: Weak<Places>,
+    places: Weak<Places>,
     collected: Mutex<Collected>,
 }
 

@@ -234,7 +234,7 @@ impl Local {
         }
         if let Some(lease) = shard.lease(&request.key, now) {
             let mine = lease.id.is_asked_by(request.id);
-            if !mine && request.steal != Steal::Anybodys && request.steal != Steal::From(lease.id) {
+            if !mine && !request.steal.takes(lease.id) {
                 return LeaseState::Held { id: lease.id, generation: lease.generation };
             }
         } else if request.steal == Steal::Nobodys {

@@ -201,6 +201,17 @@ pub(crate) enum Steal {
     Anybodys,
 }
 
+impl Steal {
+    /// Whether the lease `id` may be taken away.
+    pub(crate) fn takes(self, id: LeaseId) -> bool {
+        match self {
+            Self::Nobodys => false,
+            Self::From(seen) => seen == id,
+            Self::Anybodys => true,
+        }
+    }
+}
+
 /// What a load has in hand.
 #[derive(Clone, Debug)]
 pub(crate) struct Begun {
@@ -348,7 +359,7 @@ pub(crate) mod fleet;
 pub(crate) mod memcached;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod model;
+#[cfg(any(feature = "redis", feature = "memcached"))]
+mod presence;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
-#[cfg(any(feature = "redis", feature = "memcached"))]
-mod together;

@@ -39,7 +39,7 @@ pub(crate) enum Register {
 
 impl Register {
     /// Of whom it is.
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "redis", feature = "memcached"))]
     pub(crate) fn name(&self) -> &Name {
         match self {
             Self::Tag(name) | Self::Key(name) => name,

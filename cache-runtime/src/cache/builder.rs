@@ -444,15 +444,11 @@ impl Builder {
         }
         self.is_called(store.namespace_text(), store.codec)?;
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
-        let host = self.host();
-        let runtime = host.handle().ok_or(Kind::Thread)?.clone();
-        let host: SharedHost = Arc::new(host);
+        let (host, runtime) = self.remote_host()?;
         // Of several servers each has its breaker, and nothing that this process owes one of them keeps it from the others.
-        let (has_several, making, of_host) =
-            (store.is_cluster(), self.settings.breaker, (self.clock.clone(), host.clone()));
-        let breaker: MakeBreaker =
-            Arc::new(move || Arc::new(Breaker::new(making, of_host.0.clone(), of_host.1.clone(), Debt::default())));
-        let store: Arc<dyn Store> = Arc::new(Redis::new(store, runtime, breaker).map_err(Kind::Url)?);
+        let (has_several, breaker) = (store.is_cluster(), self.breakers(&host));
+        let of_each: MakeBreaker = Arc::new(move || breaker(Debt::default()));
+        let store: Arc<dyn Store> = Arc::new(Redis::new(store, runtime, of_each).map_err(Kind::Url)?);
         let (store, debt) =
             if has_several { (self.timed(store, &host), Debt::default()) } else { self.equipped(store, &host) };
         Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debt)))
@@ -472,9 +468,7 @@ impl Builder {
         }
         self.is_called(store.namespace_text(), store.codec)?;
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
-        let host = self.host();
-        let runtime = host.handle().ok_or(Kind::Thread)?.clone();
-        let host: SharedHost = Arc::new(host);
+        let (host, runtime) = self.remote_host()?;
         let (mut nodes, mut debts) = (Vec::new(), Vec::new());
         #[cfg_attr(not(feature = "sim"), expect(unused_mut, reason = "only a control ejects a server"))]
         let mut ring = Ring::new(&store.servers);
@@ -528,11 +522,18 @@ impl Builder {
         store
     }
 
+    /// Makes breakers, each for what is owed to one server.
+    #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
+    fn breakers(&self, host: &SharedHost) -> impl Fn(Debt) -> Arc<Breaker> + Send + Sync + use<> {
+        let (limits, clock, host) = (self.settings.breaker, self.clock.clone(), host.clone());
+        move |debt| Arc::new(Breaker::new(limits, clock.clone(), host.clone(), debt))
+    }
+
     /// Puts a breaker in front of `store`, and the debt that it asks about beside it.
     #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
     fn shielded(&self, store: Arc<dyn Store>, host: &SharedHost) -> (Arc<dyn Store>, Debt) {
         let debt = Debt::default();
-        let breaker = Arc::new(Breaker::new(self.settings.breaker, self.clock.clone(), host.clone(), debt.clone()));
+        let breaker = self.breakers(host)(debt.clone());
         #[cfg(feature = "test-util")]
         if let Some(faults) = &self.faults {
             faults.hurries(&breaker);
@@ -550,6 +551,14 @@ impl Builder {
             "{wrong}; use `memory:`, `redis://host:port`, `redis+unix:///path` or `memcached://host:port`"
         ))
         .into()
+    }
+
+    /// Who works for a store outside of this process, and the runtime that does its I/O.
+    #[cfg(any(feature = "redis", feature = "memcached"))]
+    fn remote_host(&self) -> Result<(SharedHost, Handle), Error> {
+        let host = self.host();
+        let runtime = host.handle().ok_or(Kind::Thread)?.clone();
+        Ok((Arc::new(host), runtime))
     }
 
     fn host(&self) -> Threaded {

@@ -74,7 +74,7 @@ impl Caller<'_> {
                 // If there is a lease in it, those who are waited for need it.
                 drop(scouted);
                 // The load around it may have the place that the leader is waiting for. Where it does not wait for long it needs that itself.
-                if let Some(places) = self.places_around().filter(|_| self.soft_deadline().is_none()) {
+                if let Some(places) = self.context.places().filter(|_| self.soft_deadline().is_none()) {
                     self.core.flights.lend(&self.flight_key(), &places);
                 }
                 self.wait(waiting, look).await

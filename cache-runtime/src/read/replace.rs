@@ -89,7 +89,7 @@ pub(crate) async fn refresh<F: Future>(
 
 /// A place among the loads that run at once. Who finds none in time loads all the same, as whoever asks for a refresh wants it.
 async fn take_place(core: &Core, request: &Request, context: &Context, watch: &Watch) -> Option<Arc<Places>> {
-    if let Some(places) = context.frame.as_ref().and_then(|frame| frame.places.upgrade()) {
+    if let Some(places) = context.places() {
         return Some(places);
     }
     let entered = core.bulkheads.enter(&*core.host, request.site, request.max_loads).await;

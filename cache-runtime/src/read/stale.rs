@@ -164,7 +164,7 @@ impl Caller<'_> {
     /// A place like everybody else's, or those of the load around the call as soon as whoever borrowed them gives them back.
     async fn enter(&self) -> Result<Arc<Places>, Overloaded> {
         let entering = self.core.bulkheads.enter(&*self.core.host, self.request.site, self.request.max_loads);
-        match self.places_around() {
+        match self.context.places() {
             Some(places) => tokio::select! {
                 biased;
                 () = places.given_back() => Ok(places),
@@ -187,12 +187,8 @@ impl Caller<'_> {
 
     /// Those of the load around the call, which rests while this one runs, unless they are lent.
     fn own_places(&self) -> Option<Arc<Places>> {
-        let around = self.places_around().filter(|places| !places.are_lent());
+        let around = self.context.places().filter(|places| !places.are_lent());
         around.or_else(|| self.core.breaks(Rule::Places).then(Arc::default))
-    }
-
-    pub(super) fn places_around(&self) -> Option<Arc<Places>> {
-        self.context.frame.as_ref().and_then(|frame| frame.places.upgrade())
     }
 
     fn overloaded(&self) -> Option<Access> {

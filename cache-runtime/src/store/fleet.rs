@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use xxhash_rust::xxh3::xxh3_64;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -33,7 +34,6 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
-use crate::store::together::together;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -100,9 +100,7 @@ impl Ring {
     }
 
     pub(crate) fn place_of(&self, register: &Register) -> usize {
-        match register {
-            Register::Tag(name) | Register::Key(name) => self.place(name),
-        }
+        self.place(register.name())
     }
 }
 
@@ -168,7 +166,7 @@ impl Fleet {
         let asked = parts.0.iter().enumerate().filter(|(_, parts)| !parts.is_empty());
         let asked =
             asked.map(|(place, parts)| self.nodes[place].read(parts.iter().map(|part| part.read.clone()).collect()));
-        let mut answers = together(asked.collect()).await.into_iter();
+        let mut answers = join_all(asked).await.into_iter();
         let mut merging: Vec<Merging> = reads.iter().map(|read| Merging::of(read, self.witnesses.len())).collect();
         for parts in parts.0.iter().filter(|parts| !parts.is_empty()) {
             match answers.next().ok_or_else(odd)? {
@@ -183,21 +181,33 @@ impl Fleet {
         }
         let is_missing = |witness: usize| merging.iter().any(|one| one.seen[witness] == Some(State::Absent));
         let missing: Vec<usize> = (0..self.witnesses.len()).filter(|&witness| is_missing(witness)).collect();
-        let readings = merging.into_iter().map(|one| self.merged(one, &before)).collect::<Result<Vec<_>, _>>();
+        let merged = merging.into_iter().zip(&reads).map(|(one, read)| self.merged(one, read, &before));
+        let readings = merged.collect::<Result<Vec<_>, _>>();
         self.create_witnesses(missing).await;
         readings
     }
 
-    fn merged(&self, merging: Merging, before: &[Option<Token>]) -> Result<Reading, StoreError> {
-        let Merging { entry, states, registers, seen, failed } = merging;
+    fn merged(&self, merging: Merging, read: &Read, before: &[Option<Token>]) -> Result<Reading, StoreError> {
+        let Merging { entry, states, seen, failed } = merging;
         if let Some(error) = failed {
             return Err(error);
         }
-        let state = |(state, register): (Result<State, StoreError>, Register)| {
-            if register.is_epoch() { self.epoch(before, &seen, state) } else { state }
+        Ok(Reading { entry, states: self.states(states, &read.registers, &seen, before)? })
+    }
+
+    /// The states of `registers`, of which that of the epoch may be one that a witness vouches for.
+    fn states(
+        &self,
+        said: Vec<Option<Result<State, StoreError>>>,
+        registers: &[Register],
+        seen: &[Option<State>],
+        before: &[Option<Token>],
+    ) -> Result<Vec<State>, StoreError> {
+        let state = |(said, register): (Option<Result<State, StoreError>>, &Register)| {
+            let said = said.unwrap_or_else(|| Err(odd()));
+            if register.is_epoch() { self.epoch(before, seen, said) } else { said }
         };
-        let states = states.into_iter().zip(registers).map(state).collect::<Result<_, _>>()?;
-        Ok(Reading { entry, states })
+        said.into_iter().zip(registers).map(state).collect()
     }
 
     async fn create_witnesses(&self, missing: Vec<usize>) {
@@ -206,7 +216,7 @@ impl Fleet {
         let begin = Begin { lease: None, registers, token_life };
         let creating = missing.iter().map(|&witness| self.nodes[self.witnesses[witness]].begin(begin.clone()));
         // Without a witness the epoch is read at its home, as long as that is there.
-        drop(together(creating.collect()).await);
+        drop(join_all(creating).await);
     }
 
     async fn begin_split(&self, begin: Begin) -> Result<Begun, StoreError> {
@@ -231,15 +241,15 @@ impl Fleet {
                 places.push(place);
             }
         }
-        let mut states: Vec<Result<State, StoreError>> = vec![Err(odd()); begin.registers.len()];
+        let mut states = vec![None; begin.registers.len()];
         let mut seen = vec![None; self.witnesses.len()];
         let mut lease = None;
-        for (place, answer) in places.into_iter().zip(together(asked).await) {
+        for (place, answer) in places.into_iter().zip(join_all(asked).await) {
             match answer {
                 Ok(begun) => {
                     for (at, state) in parts[place].1.iter().zip(begun.states) {
                         match at {
-                            At::Register(at) => states[*at] = Ok(state),
+                            At::Register(at) => states[*at] = Some(Ok(state)),
                             At::Witness(witness) => seen[*witness] = Some(state),
                         }
                     }
@@ -249,17 +259,13 @@ impl Fleet {
                 Err(error) => {
                     for at in &parts[place].1 {
                         if let At::Register(at) = at {
-                            states[*at] = Err(error.clone());
+                            states[*at] = Some(Err(error.clone()));
                         }
                     }
                 }
             }
         }
-        let state = |(state, register): (Result<State, StoreError>, &Register)| {
-            if register.is_epoch() { self.epoch(&before, &seen, state) } else { state }
-        };
-        let states = states.into_iter().zip(&begin.registers).map(state).collect::<Result<_, _>>()?;
-        Ok(Begun { states, lease })
+        Ok(Begun { states: self.states(states, &begin.registers, &seen, &before)?, lease })
     }
 
     async fn fill_split(&self, mut fill: Fill) -> Result<bool, StoreError> {
@@ -274,9 +280,9 @@ impl Fleet {
         let life = fill.token_life;
         let filling = self.nodes[place].fill(fill);
         let touching = touched.into_iter().enumerate().filter(|(_, registers)| !registers.is_empty());
-        let touching = touching.map(|(place, registers)| self.nodes[place].live_on(registers, life)).collect();
+        let touching = touching.map(|(place, registers)| self.nodes[place].live_on(registers, life));
         // Whether the tokens live on is a matter of hits to come, not of this fill.
-        tokio::join!(filling, together(touching)).0
+        tokio::join!(filling, join_all(touching)).0
     }
 
     /// Tells every node its part of `targets`, and the witnesses what is said of the epoch, after its home has heard it.
@@ -294,11 +300,11 @@ impl Fleet {
             parts[self.ring.place(&key)].keys.push(key);
         }
         let parts = parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty());
-        let told = parts.map(|(place, part)| call(&*self.nodes[place], part)).collect();
-        together(told).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        let told = parts.map(|(place, part)| call(&*self.nodes[place], part));
+        join_all(told).await.into_iter().collect::<Result<Vec<()>, _>>()?;
         if is_everything {
-            let told = self.witnesses.iter().map(|&place| call(&*self.nodes[place], Targets::everything())).collect();
-            together(told).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+            let told = self.witnesses.iter().map(|&place| call(&*self.nodes[place], Targets::everything()));
+            join_all(told).await.into_iter().collect::<Result<Vec<()>, _>>()?;
         }
         Ok(())
     }
@@ -346,8 +352,8 @@ impl Parts {
 /// A read as its parts come in.
 struct Merging {
     entry: Option<(LeaseId, crate::store::Blob)>,
-    states: Vec<Result<State, StoreError>>,
-    registers: Vec<Register>,
+    /// Of each register what its home says, once that has answered.
+    states: Vec<Option<Result<State, StoreError>>>,
     /// What each witness says.
     seen: Vec<Option<State>>,
     /// Why the entry is not known.
@@ -356,15 +362,14 @@ struct Merging {
 
 impl Merging {
     fn of(read: &Read, witnesses: usize) -> Self {
-        let states = vec![Err(odd()); read.registers.len()];
-        Self { entry: None, states, registers: read.registers.clone(), seen: vec![None; witnesses], failed: None }
+        Self { entry: None, states: vec![None; read.registers.len()], seen: vec![None; witnesses], failed: None }
     }
 
     fn take(&mut self, part: &Part, reading: Reading) {
         self.entry = reading.entry.or(self.entry.take());
         for (at, state) in part.ats.iter().zip(reading.states) {
             match at {
-                At::Register(at) => self.states[*at] = Ok(state),
+                At::Register(at) => self.states[*at] = Some(Ok(state)),
                 At::Witness(witness) => self.seen[*witness] = Some(state),
             }
         }
@@ -376,7 +381,7 @@ impl Merging {
         }
         for at in &part.ats {
             if let At::Register(at) = at {
-                self.states[*at] = Err(error.clone());
+                self.states[*at] = Some(Err(error.clone()));
             }
         }
     }
@@ -396,15 +401,7 @@ impl Store for Fleet {
     }
 
     fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        let ready = |node: &'_ Arc<dyn Store>| -> Reply<'_, ()> {
-            let node = Arc::clone(node);
-            Box::pin(async move {
-                node.ready().await;
-                Ok(())
-            })
-        };
-        let ready = self.nodes.iter().map(ready).collect();
-        Box::pin(async move { drop(together(ready).await) })
+        Box::pin(async { drop(join_all(self.nodes.iter().map(|node| node.ready())).await) })
     }
 
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
@@ -437,8 +434,8 @@ impl Store for Fleet {
             parts[self.ring.place_of(&register)].push(register);
         }
         let parts = parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty());
-        let touched = parts.map(|(place, part)| self.nodes[place].live_on(part, life)).collect();
-        Box::pin(async move { together(touched).await.into_iter().collect() })
+        let touched = join_all(parts.map(|(place, part)| self.nodes[place].live_on(part, life)));
+        Box::pin(async { touched.await.into_iter().collect() })
     }
 
     fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {

@@ -297,7 +297,7 @@ fn take<'a>(slot: String, request: &'a LeaseRequest) -> Change<'a, Made> {
             Some(held) if seen.is_written && held.id.is_asked_by(request.id) => {
                 return Next::Done(Made::Lease(LeaseState::Won(held.id)));
             }
-            Some(held) if !held.id.is_asked_by(request.id) && !takes(request.steal, held.id) => {
+            Some(held) if !held.id.is_asked_by(request.id) && !request.steal.takes(held.id) => {
                 return Next::Done(Made::Lease(LeaseState::Held { id: held.id, generation: held.generation }));
             }
             None if request.steal == Steal::Nobodys
@@ -309,14 +309,6 @@ fn take<'a>(slot: String, request: &'a LeaseRequest) -> Change<'a, Made> {
         }
         Next::Write(items::new_lease(request.id, request.generation, until(), old(seen)), None)
     })
-}
-
-fn takes(steal: Steal, id: LeaseId) -> bool {
-    match steal {
-        Steal::Nobodys => false,
-        Steal::From(seen) => seen == id,
-        Steal::Anybodys => true,
-    }
 }
 
 async fn fill_entry(

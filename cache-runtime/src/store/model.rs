@@ -204,7 +204,7 @@ impl Model {
         let slot = Slot::Lease(request.key.clone());
         match self.value(now, &slot) {
             Some(Value::Marks(marks)) => return LeaseState::Marked { token: marks.token, strict: marks.strict() },
-            Some(&Value::Lease { id, generation }) if !id.is_asked_by(request.id) && !takes(request.steal, id) => {
+            Some(&Value::Lease { id, generation }) if !id.is_asked_by(request.id) && !request.steal.takes(id) => {
                 return LeaseState::Held { id, generation };
             }
             Some(Value::Lease { .. }) => {}
@@ -318,14 +318,6 @@ impl Model {
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model").field("slots", &self.slots).field("broken", &self.broken).finish_non_exhaustive()
-    }
-}
-
-fn takes(steal: Steal, id: LeaseId) -> bool {
-    match steal {
-        Steal::Nobodys => false,
-        Steal::From(seen) => seen == id,
-        Steal::Anybodys => true,
     }
 }
 

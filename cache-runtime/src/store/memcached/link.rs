@@ -5,20 +5,19 @@
 //! - When a connection has ended, a task connects anew: at once if it had lasted, else after a pause that grows from 50 ms to 1 s, with jitter. One that does not last counts as an attempt that failed.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::Weak;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use super::session;
 use super::session::Session;
 use crate::store::StoreError;
+use crate::store::presence::Pause;
+use crate::store::presence::Presence;
 
 /// A connection, or the attempts to have one.
 #[derive(Debug)]
@@ -26,10 +25,7 @@ pub(super) struct Link {
     server: String,
     connect_timeout: Duration,
     live: ArcSwapOption<Session>,
-    /// Whether the first attempt to connect has ended.
-    tried: watch::Sender<bool>,
-    /// Why there is no connection.
-    reason: Mutex<String>,
+    presence: Presence,
 }
 
 impl Link {
@@ -39,8 +35,7 @@ impl Link {
             server: server.to_owned(),
             connect_timeout,
             live: ArcSwapOption::empty(),
-            tried: watch::Sender::new(false),
-            reason: Mutex::new("not connected yet".into()),
+            presence: Presence::new("not connected yet"),
         });
         tokio::spawn(heal(Arc::downgrade(&link)));
         link
@@ -48,21 +43,20 @@ impl Link {
 
     /// Ends when the first attempt to connect has ended, which has a deadline.
     pub(super) async fn tried(&self) {
-        // The sender lives as long as this.
-        let _ = self.tried.subscribe().wait_for(|&tried| tried).await;
+        self.presence.tried().await;
     }
 
     /// The connection, if there is one now, or that there is none yet.
     pub(super) fn session(&self) -> Result<Option<Arc<Session>>, StoreError> {
         let live = self.live.load_full();
-        if live.is_none() && *self.tried.borrow() { Err(self.reason()) } else { Ok(live) }
+        if live.is_none() && self.presence.is_tried() { Err(self.presence.gone()) } else { Ok(live) }
     }
 
     /// The connection, or the first one that there will be.
     pub(super) async fn first_session(&self, deadline: Instant) -> Result<Arc<Session>, StoreError> {
         // Both ways it can fail are seen below.
         let _ = timeout_at(deadline, self.tried()).await;
-        self.session()?.ok_or_else(|| self.reason())
+        self.session()?.ok_or_else(|| self.presence.gone())
     }
 
     async fn attempt(&self) -> Result<TcpStream, String> {
@@ -73,50 +67,41 @@ impl Link {
     }
 
     /// Uses a connection until it ends, and says why it did and how long to wait before the next.
-    async fn hold(link: Weak<Self>, stream: TcpStream, pause: Duration) -> Option<(String, Duration)> {
+    async fn hold(link: Weak<Self>, stream: TcpStream, pause: Pause) -> Option<(String, Pause)> {
         let (session, line) = Session::over(stream);
         let since = Instant::now();
         {
             let link = link.upgrade()?;
             link.live.store(Some(Arc::new(session)));
-            let first = !link.tried.send_replace(true);
+            let first = link.presence.try_ended();
             tracing::info!(address = %link.server, first, "connected to Memcached");
         }
         let why = session::run(line).await;
-        Some((why, if since.elapsed() < LASTING { pause } else { Duration::ZERO }))
+        Some((why, pause.unless_lasted(since)))
     }
 
     fn lost(&self, why: &str) {
-        self.note(why);
+        self.presence.note(why);
         self.live.store(None);
         tracing::warn!(address = %self.server, reason = why, "lost Memcached; running without it until it is back");
     }
 
     fn failed(&self, why: &str) {
-        let again = *self.reason.lock().unwrap_or_else(PoisonError::into_inner) == why;
-        self.note(why);
-        if !self.tried.send_replace(true) {
+        let is_news = self.presence.note(why);
+        if self.presence.try_ended() {
             tracing::warn!(address = %self.server, reason = why, "cannot connect to Memcached; running without it until it is there");
-        } else if !again {
+        } else if is_news {
             tracing::debug!(address = %self.server, reason = why, "cannot connect to Memcached");
         }
-    }
-
-    fn note(&self, why: &str) {
-        why.clone_into(&mut self.reason.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn reason(&self) -> StoreError {
-        StoreError::Gone(self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
 
 /// Connects again and again, and ends when the link is dropped.
 async fn heal(link: Weak<Link>) {
-    let mut pause = Duration::ZERO;
+    let mut pause = Pause::NONE;
     loop {
-        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-        let next = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        pause.wait().await;
+        let next = pause.next();
         let Some(connecting) = link.upgrade() else { return };
         let attempt = tokio::time::timeout(connecting.connect_timeout, connecting.attempt()).await;
         pause = next;
@@ -134,8 +119,3 @@ async fn heal(link: Weak<Link>) {
         link.lost(&why);
     }
 }
-
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// A connection that ended sooner is not replaced at once.
-const LASTING: Duration = Duration::from_secs(1);

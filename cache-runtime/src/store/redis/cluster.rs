@@ -7,16 +7,14 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::Weak;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use redis::ConnectionAddr;
 use tokio::sync::Notify;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Settings;
@@ -31,10 +29,9 @@ use super::slots;
 use super::slots::SLOTS;
 use super::slots::Slot;
 use crate::breaker::Breaker;
-use crate::core::lock;
 use crate::store::StoreError;
+use crate::store::presence::Presence;
 use crate::store::shielded::health;
-use crate::store::together::together;
 
 /// See the module.
 pub(super) struct Cluster {
@@ -45,10 +42,8 @@ pub(super) struct Cluster {
     map: ArcSwap<Map>,
     /// Somebody has said that the map is out of date.
     outdated: Arc<Notify>,
-    /// Whether the first attempt to draw a map has ended.
-    tried: watch::Sender<bool>,
-    /// Why the last attempt came to nothing.
-    reason: Mutex<String>,
+    /// What attempts to draw the map have come to.
+    presence: Presence,
 }
 
 /// Makes a breaker for each server.
@@ -79,8 +74,6 @@ struct Way {
     asking: bool,
 }
 
-type Asking<'a> = Pin<Box<dyn Future<Output = Vec<(&'a Way, Answered)>> + Send + 'a>>;
-
 impl Cluster {
     /// Begins to find out who has what. Must be called on the runtime that does the I/O.
     ///
@@ -99,8 +92,7 @@ impl Cluster {
             breaker,
             map: ArcSwap::default(),
             outdated: Arc::default(),
-            tried: watch::Sender::new(false),
-            reason: Mutex::new("no server of the Cluster has answered yet".into()),
+            presence: Presence::new("no server of the Cluster has answered yet"),
         });
         tokio::spawn(keep_up(Arc::downgrade(&cluster), Arc::clone(&cluster.outdated)));
         Ok(cluster)
@@ -108,42 +100,39 @@ impl Cluster {
 
     /// Ends when the first attempt to find out has ended.
     pub(super) async fn tried(&self) {
-        // The sender lives as long as this.
-        let _ = self.tried.subscribe().wait_for(|&tried| tried).await;
+        self.presence.tried().await;
     }
 
     /// The error of every call right now, if nobody has anything.
     pub(super) fn away(&self) -> Option<StoreError> {
-        (*self.tried.borrow() && self.map.load().nodes.is_empty()).then(|| self.nobody())
+        (self.presence.is_tried() && self.map.load().nodes.is_empty()).then(|| self.nobody())
     }
 
     /// Makes all calls, those to one server in one write, and returns the answer to each.
     pub(super) async fn ask(&self, deadline: Instant, calls: &[Call]) -> Vec<Answered> {
-        if !*self.tried.borrow() {
+        if !self.presence.is_tried() {
             // What it came to is seen below.
             let _ = tokio::time::timeout_at(deadline, self.tried()).await;
         }
-        let mut answers: Vec<Answered> = calls.iter().map(|_| Err(self.nobody().into())).collect();
+        let mut answers: Vec<Option<Answered>> = calls.iter().map(|_| None).collect();
         let mut ways: Vec<Way> = calls.iter().enumerate().filter_map(|(at, call)| self.way(at, call)).collect();
         if ways.len() < calls.len() {
             self.outdated.notify_one();
         }
         for round in 0..MOST_WAYS {
-            let groups =
-                grouped(&ways).into_iter().map(|ways| -> Asking<'_> { Box::pin(asked(ways, deadline, calls)) });
-            let answered = together(groups.collect()).await;
+            let answered = join_all(grouped(&ways).into_iter().map(|ways| asked(ways, deadline, calls))).await;
             let mut moved = Vec::new();
             for (way, answer) in answered.into_iter().flatten() {
                 let elsewhere = answer.as_ref().err().and_then(|failure| self.elsewhere(way, failure));
                 moved.extend(elsewhere);
-                answers[way.call] = answer;
+                answers[way.call] = Some(answer);
             }
             if moved.is_empty() || round + 1 == MOST_WAYS || Instant::now() >= deadline {
                 break;
             }
             ways = moved;
         }
-        answers
+        answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(self.nobody().into()))).collect()
     }
 
     /// Gives the connection up to whoever has a slot.
@@ -155,12 +144,10 @@ impl Cluster {
 
     /// Why there is nobody to ask.
     fn nobody(&self) -> StoreError {
-        let map = self.map.load();
-        StoreError::Gone(if map.nodes.is_empty() {
-            lock(&self.reason).clone()
-        } else {
-            "no server of the Cluster has that slot".into()
-        })
+        match &self.map.load().nodes[..] {
+            [] => self.presence.gone(),
+            _ => StoreError::Gone("no server of the Cluster has that slot".into()),
+        }
     }
 
     fn way(&self, at: usize, call: &Call) -> Option<Way> {
@@ -215,7 +202,7 @@ impl Cluster {
                 Ok(_) => "no server of the Cluster has any slot".to_owned(),
                 Err(failure) => failure.error.reason(),
             };
-            *lock(&self.reason) = reason;
+            self.presence.note(&reason);
         }
     }
 
@@ -289,7 +276,7 @@ async fn keep_up(cluster: Weak<Cluster>, outdated: Arc<Notify>) {
         let pause = {
             let Some(cluster) = cluster.upgrade() else { return };
             cluster.draw().await;
-            cluster.tried.send_replace(true);
+            cluster.presence.try_ended();
             if cluster.map.load().nodes.is_empty() { AGAIN } else { REFRESH }
         };
         // However many say so, nobody is asked more often.

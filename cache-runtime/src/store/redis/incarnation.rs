@@ -80,7 +80,8 @@ fn text(reply: &Value) -> String {
     }
 }
 
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+/// What `name` stands for in lines of `name:value`.
+pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let value = |line: &'a str| line.trim_end().strip_prefix(name)?.strip_prefix(':');
     text.lines().find_map(value).filter(|value| !value.is_empty())
 }

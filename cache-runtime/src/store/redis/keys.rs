@@ -42,7 +42,7 @@ impl Keys {
     pub(super) fn by_slot(&self, registers: &[Register]) -> Vec<(Slot, Vec<usize>)> {
         let mut slots: Vec<(Slot, Vec<usize>)> = Vec::new();
         for (at, register) in registers.iter().enumerate() {
-            let slot = self.place(placed(register).1);
+            let slot = self.place(register.name());
             match slots.iter_mut().find(|(other, _)| *other == slot) {
                 Some((_, places)) => places.push(at),
                 None => slots.push((slot, vec![at])),

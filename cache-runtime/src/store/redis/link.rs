@@ -8,8 +8,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::Weak;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
@@ -25,7 +23,6 @@ use redis::RedisResult;
 use redis::ServerErrorKind;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
 
@@ -43,6 +40,8 @@ use super::scripts;
 use super::settings::Failover;
 use super::settings::Topology;
 use crate::store::StoreError;
+use crate::store::presence::Pause;
+use crate::store::presence::Presence;
 
 /// A connection, or the attempts to have one.
 pub(super) struct Link {
@@ -53,10 +52,7 @@ pub(super) struct Link {
     /// Whether it is one of a Cluster, which sends on who asks it for what others have.
     in_cluster: bool,
     live: ArcSwapOption<Live>,
-    /// Whether the first attempt to connect has ended.
-    tried: watch::Sender<bool>,
-    /// Why there is no connection.
-    reason: Mutex<String>,
+    presence: Presence,
     complaints: Complaints,
 }
 
@@ -112,7 +108,7 @@ struct Live {
     reached: Reached,
     since: Instant,
     /// How long to wait before the next, if this one does not last.
-    pause: Duration,
+    pause: Pause,
     /// Deadlines missed since the last answer.
     misses: AtomicU32,
 }
@@ -128,11 +124,10 @@ impl Link {
             failover: settings.failover,
             in_cluster: matches!(settings.topology, Topology::Cluster(_)),
             live: ArcSwapOption::empty(),
-            tried: watch::Sender::new(false),
-            reason: Mutex::new("not connected yet".into()),
+            presence: Presence::new("not connected yet"),
             complaints: Complaints::default(),
         });
-        tokio::spawn(heal(Arc::downgrade(&link), Duration::ZERO));
+        tokio::spawn(heal(Arc::downgrade(&link), Pause::NONE));
         if news.are_possible() {
             tokio::spawn(follow(Arc::downgrade(&link), news));
         }
@@ -141,14 +136,13 @@ impl Link {
 
     /// Ends when the first attempt to connect has ended, which has a deadline.
     pub(super) async fn tried(&self) {
-        // The sender lives as long as this.
-        let _ = self.tried.subscribe().wait_for(|&tried| tried).await;
+        self.presence.tried().await;
     }
 
     /// The error of every call right now, if there is no connection.
     pub(super) fn away(&self) -> Option<StoreError> {
-        let away = self.live.load().is_none() && *self.tried.borrow();
-        away.then(|| self.reason())
+        let away = self.live.load().is_none() && self.presence.is_tried();
+        away.then(|| self.presence.gone())
     }
 
     /// Sends one command, which is no script.
@@ -264,12 +258,11 @@ impl Link {
         if let Some(live) = self.live.load_full() {
             return Ok(live);
         }
-        if !*self.tried.borrow() {
-            let mut tried = self.tried.subscribe();
+        if !self.presence.is_tried() {
             // Both ways it can fail are seen below.
-            let _ = timeout_at(deadline, tried.wait_for(|&tried| tried)).await;
+            let _ = timeout_at(deadline, self.presence.tried()).await;
         }
-        self.live.load_full().ok_or_else(|| self.reason())
+        self.live.load_full().ok_or_else(|| self.presence.gone())
     }
 
     /// Gives a connection up, unless that was done already, and begins to connect anew.
@@ -282,10 +275,9 @@ impl Link {
     fn give_up(self: &Arc<Self>, live: &Arc<Live>, why: &str) {
         let before = self.live.compare_and_swap(&Some(Arc::clone(live)), None);
         if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, live)) {
-            self.note(why);
+            self.presence.note(why);
             tracing::warn!(address = %self.address(), reason = why, "lost Redis; running without it until it is back");
-            let pause = if live.since.elapsed() < LASTING { live.pause } else { Duration::ZERO };
-            tokio::spawn(heal(Arc::downgrade(self), pause));
+            tokio::spawn(heal(Arc::downgrade(self), live.pause.unless_lasted(live.since)));
         }
     }
 
@@ -336,19 +328,19 @@ impl Link {
         }
     }
 
-    fn use_from_now_on(self: &Arc<Self>, reached: Reached, pause: Duration) {
+    fn use_from_now_on(self: &Arc<Self>, reached: Reached, pause: Pause) {
         let live = Arc::new(Live { reached, since: Instant::now(), pause, misses: AtomicU32::new(0) });
         tokio::spawn(watch_over(Arc::downgrade(self), Arc::downgrade(&live)));
         self.live.store(Some(live));
-        let first = !self.tried.send_replace(true);
+        let first = self.presence.try_ended();
         tracing::info!(address = %self.address(), first, "connected to Redis");
         // The news may have come while the connection was made.
         self.leave_what_was_replaced();
     }
 
     fn failed(&self, why: &str, is_said: bool) {
-        self.note(why);
-        if !self.tried.send_replace(true) && !is_said {
+        self.presence.note(why);
+        if self.presence.try_ended() && !is_said {
             tracing::warn!(address = %self.address(), reason = why, "cannot connect to Redis; running without it until it is there");
         }
     }
@@ -362,25 +354,17 @@ impl Link {
         if UNFIT.iter().any(is_unfit) { StoreError::Unfit(said) } else { StoreError::Refused(said) }
     }
 
-    fn note(&self, why: &str) {
-        why.clone_into(&mut self.reason.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn reason(&self) -> StoreError {
-        StoreError::Gone(self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
-    }
-
     fn address(&self) -> String {
         self.finder.to_string()
     }
 }
 
 /// Connects, however long that takes, and ends when the link is dropped.
-async fn heal(link: Weak<Link>, mut pause: Duration) {
+async fn heal(link: Weak<Link>, mut pause: Pause) {
     loop {
-        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        pause.wait().await;
         let Some(link) = link.upgrade() else { return };
-        let next = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let next = pause.next();
         match tokio::time::timeout(link.connect_timeout, link.attempt()).await {
             Ok(Ok(reached)) => return link.use_from_now_on(reached, next),
             Ok(Err(error)) => {
@@ -459,7 +443,3 @@ const UNKNOWN: &str = "`INFO` does not say which run of a server it is, so that 
 const MOST_MISSES: u32 = 3;
 /// How long a connection may be to a server that is another one by now.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// A connection that ended sooner is not replaced at once.
-const LASTING: Duration = Duration::from_secs(1);

@@ -28,6 +28,7 @@ pub use self::cluster::Cluster;
 pub use self::sentinel::SentinelSet;
 #[cfg(feature = "redis-tls")]
 pub use self::tls::TlsServer;
+use super::incarnation::field;
 
 /// A real `redis-server` on a free port of this machine and on a socket, without persistence, in a directory of its own.
 ///
@@ -295,11 +296,6 @@ fn within(patience: Duration, is_so: impl Fn() -> bool) -> bool {
         thread::sleep(Duration::from_millis(20));
     }
     true
-}
-
-/// What `name` stands for in lines of `name:value`.
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 fn render(value: &Value, text: &mut String) {

@@ -361,5 +361,9 @@ pub(crate) mod memcached;
 pub(crate) mod model;
 #[cfg(any(feature = "redis", feature = "memcached"))]
 mod presence;
+#[cfg(all(any(test, feature = "sim"), any(feature = "redis", feature = "memcached")))]
+mod program;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+#[cfg(all(test, any(feature = "redis", feature = "memcached")))]
+mod samples;

@@ -3,17 +3,13 @@
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Write;
-use std::net::TcpListener;
 use std::net::TcpStream;
-use std::process::Child;
 use std::process::Command;
-use std::process::Stdio;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+
+use crate::store::program::ATTEMPTS;
+use crate::store::program::PATIENCE;
+use crate::store::program::Program;
+use crate::store::program::free_port;
 
 /// A real `memcached` on a free port of this machine.
 ///
@@ -26,7 +22,7 @@ use std::time::Instant;
 pub struct Memcached {
     port: u16,
     arguments: Vec<String>,
-    child: Mutex<Option<Child>>,
+    program: Program,
 }
 
 impl Memcached {
@@ -40,7 +36,7 @@ impl Memcached {
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut server = Self { port: 0, arguments, child: Mutex::new(None) };
+        let mut server = Self { port: 0, arguments, program: Program::new("memcached") };
         for _ in 0..ATTEMPTS {
             server.port = free_port();
             if server.run() {
@@ -71,11 +67,7 @@ impl Memcached {
 
     /// Ends it without a word, as a crash does. All it held is lost.
     pub fn kill(&self) {
-        if let Some(mut child) = self.child().take() {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.program.kill();
     }
 
     /// Starts it again, at the same address and empty.
@@ -87,12 +79,12 @@ impl Memcached {
 
     /// Stops it without closing anything: connections stay, and nothing is answered.
     pub fn stop(&self) {
-        self.signal("-STOP");
+        self.program.stop();
     }
 
     /// Lets a stopped one go on.
     pub fn cont(&self) {
-        self.signal("-CONT");
+        self.program.cont();
     }
 
     /// Forgets everything at once.
@@ -123,50 +115,6 @@ impl Memcached {
         command.args(["-l", "127.0.0.1", "-p", &self.port.to_string(), "-U", "0"]).args(&self.arguments);
         // It refuses to run as root, unless it is told whom to be.
         command.args(["-u", "nobody"]);
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        match spawned {
-            Ok(child) => *self.child() = Some(child),
-            Err(error) => {
-                panic!("cannot run memcached ({error}); install it, for example with `apt-get install memcached`")
-            }
-        }
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
-            if self.ask("version").is_ok_and(|answer| answer.starts_with("VERSION")) {
-                return true;
-            }
-            let ended = self.child().as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
-            if ended {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        self.kill();
-        false
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child().as_ref().expect("a server that runs").id().to_string();
-        let sent = Command::new("kill").args([signal, &id]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to memcached");
-    }
-
-    fn child(&self) -> MutexGuard<'_, Option<Child>> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+        self.program.run(&mut command, || self.ask("version").is_ok_and(|answer| answer.starts_with("VERSION")))
     }
 }
-
-impl Drop for Memcached {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a free port").port()
-}
-
-/// Somebody else may take the port first.
-const ATTEMPTS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(5);

@@ -19,7 +19,6 @@ use crate::store::Blob;
 use crate::store::Fill;
 use crate::store::LeaseRequest;
 use crate::store::LeaseState;
-use crate::store::Mark;
 use crate::store::Read;
 use crate::store::Steal;
 use crate::store::Store;
@@ -27,17 +26,21 @@ use crate::store::StoreError;
 use crate::store::Targets;
 use crate::store::fleet::Fleet;
 use crate::store::fleet::Ring;
+use crate::store::samples::DEADLINE;
+use crate::store::samples::LONG;
+use crate::store::samples::PATIENT;
+use crate::store::samples::SLACK;
+use crate::store::samples::healed;
+use crate::store::samples::many_calls_end_together;
+use crate::store::samples::mark;
+use crate::store::samples::name;
+use crate::store::samples::read_of;
+use crate::store::samples::tag;
+use crate::store::samples::targets;
 use crate::token::LeaseId;
 use crate::token::MarkId;
 use crate::token::Register;
 use crate::token::State;
-
-const LONG: Duration = Duration::from_secs(60);
-/// As a cache has it by default.
-const DEADLINE: Duration = Duration::from_millis(100);
-/// For a machine that does other things too.
-const SLACK: Duration = Duration::from_millis(150);
-const PATIENT: Duration = Duration::from_secs(5);
 
 fn store(server: &server::Memcached, op_timeout: Duration) -> Arc<dyn Store> {
     let settings = settings(&server.url()).unwrap().op_timeout(op_timeout);
@@ -49,27 +52,6 @@ fn fleet(servers: &[server::Memcached], op_timeout: Duration) -> (Arc<dyn Store>
     let node = |server: &String| -> Arc<dyn Store> { Arc::new(Memcached::new(&settings, server, Handle::current())) };
     let ring = Arc::new(Ring::new(&settings.servers));
     (Arc::new(Fleet::new(settings.servers.iter().map(node).collect(), Arc::clone(&ring))), ring)
-}
-
-fn name(name: &str) -> Name {
-    Name::new(name.as_bytes())
-}
-
-fn tag(tag: &str) -> Register {
-    Register::Tag(name(tag))
-}
-
-fn read_of(key: &str, tags: &[&str]) -> Read {
-    Read { entry: Some(name(key)), registers: tags.iter().map(|text| tag(text)).collect() }
-}
-
-fn targets(keys: &[&str], tags: &[&str]) -> Targets {
-    let names = |texts: &[&str]| texts.iter().map(|text| name(text)).collect();
-    Targets { keys: names(keys), tags: names(tags) }
-}
-
-fn mark(id: u128) -> Mark {
-    Mark { id: MarkId(id), life: LONG, strict: false, renew: false, late: false }
 }
 
 fn begin(key: &str, tags: &[&str]) -> Begin {
@@ -104,19 +86,4 @@ async fn seen(store: &dyn Store, read: Read) -> Result<(Option<Bytes>, Vec<State
         other => panic!("{other:?} from Memcached"),
     });
     Ok((entry, reading.states))
-}
-
-/// Waits until the store answers again, and says how long the longest call meanwhile took.
-async fn healed(store: &dyn Store, read: Read) -> Duration {
-    let (began, mut longest) = (Instant::now(), Duration::ZERO);
-    loop {
-        let call = Instant::now();
-        let answer = store.read(vec![read.clone()]).await;
-        longest = longest.max(call.elapsed());
-        if answer.is_ok() {
-            return longest;
-        }
-        assert!(began.elapsed() < Duration::from_secs(10), "still away: {answer:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

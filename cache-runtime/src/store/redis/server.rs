@@ -10,14 +10,8 @@ mod tls;
 use std::fmt;
 use std::fmt::Write;
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Child;
 use std::process::Command;
-use std::process::Stdio;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -29,6 +23,10 @@ pub use self::sentinel::SentinelSet;
 #[cfg(feature = "redis-tls")]
 pub use self::tls::TlsServer;
 use super::incarnation::field;
+use crate::store::program;
+use crate::store::program::ATTEMPTS;
+use crate::store::program::PATIENCE;
+use crate::store::program::Program;
 
 /// A real `redis-server` on a free port of this machine and on a socket, without persistence, in a directory of its own.
 ///
@@ -43,7 +41,7 @@ pub struct Server {
     port: u16,
     directory: PathBuf,
     arguments: Vec<String>,
-    child: Mutex<Option<Child>>,
+    program: Program,
 }
 
 /// What a server is run as.
@@ -78,7 +76,7 @@ impl Server {
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).expect("a directory for a server");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { kind, port: 0, directory, arguments, child: Mutex::new(None) }
+        Self { kind, port: 0, directory, arguments, program: Program::new("redis-server") }
     }
 
     fn started(mut self) -> Self {
@@ -125,11 +123,7 @@ impl Server {
 
     /// Ends it without a word, as a crash does. All it held is lost.
     pub fn kill(&self) {
-        if let Some(mut child) = self.child().take() {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.program.kill();
     }
 
     /// Starts it again, at the same address and empty.
@@ -156,12 +150,12 @@ impl Server {
 
     /// Stops it without closing anything: connections stay, and nothing is answered.
     pub fn stop(&self) {
-        self.signal("-STOP");
+        self.program.stop();
     }
 
     /// Lets a stopped one go on.
     pub fn cont(&self) {
-        self.signal("-CONT");
+        self.program.cont();
     }
 
     /// Sends one command, and returns the reply as text: an array a line for each, nothing as nothing.
@@ -203,8 +197,7 @@ impl Server {
 
     fn run(&self) -> bool {
         let port = self.port.to_string();
-        let program = program();
-        let mut command = Command::new(&program);
+        let mut command = Command::new(binary());
         match self.kind {
             Kind::Plain => command.args(["--port", &port]),
             #[cfg(feature = "redis-tls")]
@@ -213,67 +206,33 @@ impl Server {
             Kind::Sentinel => command.args([CONFIGURATION, "--sentinel", "--port", &port]),
             Kind::Node => command.args(["--port", &port, "--cluster-enabled", "yes"]),
         };
-        let spawned = command
+        command
             .args(["--bind", "127.0.0.1", "--unixsocket", "redis.sock"])
             .args(["--save", "", "--appendonly", "no", "--dir", "."])
             .args(&self.arguments)
-            .current_dir(&self.directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        match spawned {
-            Ok(child) => *self.child() = Some(child),
-            Err(error) => {
-                panic!("cannot run {program} ({error}); install it, for example with `apt-get install redis-server`")
-            }
-        }
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
-            match self.command(&["PING"]) {
-                // NOAUTH is an answer too.
-                Ok(_) => return true,
-                Err(error) if error.contains("NOAUTH") => return true,
-                Err(_) => {}
-            }
-            let ended = self.child().as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
-            if ended {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        self.kill();
-        false
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child().as_ref().expect("a server that runs").id().to_string();
-        let sent = Command::new("kill").args([signal, &id]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to redis-server");
-    }
-
-    fn child(&self) -> MutexGuard<'_, Option<Child>> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+            .current_dir(&self.directory);
+        // NOAUTH is an answer too.
+        let answers = || self.command(&["PING"]).map_or_else(|error| error.contains("NOAUTH"), |_| true);
+        self.program.run(&mut command, answers)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.kill();
+        self.program.kill();
         // What cannot be removed is in the directory for temporary files.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
 /// `redis-server`, or what `REDIS_SERVER` names in its place.
-fn program() -> String {
+fn binary() -> String {
     std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
 fn free_port(kind: Kind) -> u16 {
     loop {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = listener.local_addr().expect("a free port").port();
+        let port = program::free_port();
         // The nodes of a Cluster speak to each other on another, ten thousand above.
         if kind != Kind::Node || port < 55_000 {
             return port;
@@ -332,9 +291,6 @@ impl fmt::Debug for Snapshot {
 const CONFIGURATION: &str = "server.conf";
 /// What a server reads when it starts.
 const DUMP: &str = "dump.rdb";
-/// Somebody else may take the port first.
-const ATTEMPTS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(5);
 /// For what several servers have to agree on.
 const LONG_PATIENCE: Duration = Duration::from_secs(30);
 

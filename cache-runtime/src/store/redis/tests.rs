@@ -41,17 +41,22 @@ use crate::store::Steal;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::samples;
+use crate::store::samples::DEADLINE;
+use crate::store::samples::LONG;
+use crate::store::samples::PATIENT;
+use crate::store::samples::SLACK;
+use crate::store::samples::many_calls_end_together;
+use crate::store::samples::mark;
+use crate::store::samples::name;
+use crate::store::samples::read_of;
+use crate::store::samples::tag;
+use crate::store::samples::targets;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
 use crate::token::Register;
 use crate::token::State;
-
-const LONG: Duration = Duration::from_secs(60);
-/// As a cache has it by default.
-const DEADLINE: Duration = Duration::from_millis(100);
-/// For a machine that does other things too.
-const SLACK: Duration = Duration::from_millis(150);
 
 /// As a cache makes them that says nothing of them.
 pub(super) fn breakers() -> MakeBreaker {
@@ -66,28 +71,7 @@ fn store(server: &Server, op_timeout: Duration) -> Arc<Redis> {
 
 /// A store whose deadline no test of something else runs into.
 fn patient(server: &Server) -> Arc<Redis> {
-    store(server, Duration::from_secs(5))
-}
-
-fn name(name: &str) -> Name {
-    Name::new(name.as_bytes())
-}
-
-fn tag(tag: &str) -> Register {
-    Register::Tag(name(tag))
-}
-
-fn read_of(key: &str, tags: &[&str]) -> Read {
-    Read { entry: Some(name(key)), registers: tags.iter().map(|text| tag(text)).collect() }
-}
-
-fn targets(keys: &[&str], tags: &[&str]) -> Targets {
-    let names = |texts: &[&str]| texts.iter().map(|text| name(text)).collect();
-    Targets { keys: names(keys), tags: names(tags) }
-}
-
-fn mark(id: u128) -> Mark {
-    Mark { id: MarkId(id), life: LONG, strict: false, renew: false, late: false }
+    store(server, PATIENT)
 }
 
 fn asker(id: u128) -> LeaseId {
@@ -156,16 +140,5 @@ async fn timed<T>(
 
 /// Waits until the store answers again, and says how long the longest call meanwhile took.
 async fn healed(store: &Redis) -> Duration {
-    let began = Instant::now();
-    let mut longest = Duration::ZERO;
-    loop {
-        let call = Instant::now();
-        let answer = store.read(vec![read_of("k", &["a"])]).await;
-        longest = longest.max(call.elapsed());
-        if answer.is_ok() {
-            return longest;
-        }
-        assert!(began.elapsed() < Duration::from_secs(10), "still away: {answer:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    samples::healed(store, read_of("k", &["a"])).await
 }

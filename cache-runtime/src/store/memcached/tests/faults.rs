@@ -59,14 +59,7 @@ async fn a_silent_server_costs_a_deadline_and_no_more() {
     let store = store(&server, DEADLINE);
     healed(&*store, read_of("k", &[])).await;
     server.stop();
-    let began = Instant::now();
-    let mut calls = tokio::task::JoinSet::new();
-    for number in 0..500 {
-        let store = Arc::clone(&store);
-        calls.spawn(async move { store.read(vec![read_of(&format!("k{number}"), &["a"])]).await.is_err() });
-    }
-    assert!(calls.join_all().await.into_iter().all(|failed| failed));
-    assert!(began.elapsed() < DEADLINE + SLACK, "they took {:?}", began.elapsed());
+    many_calls_end_together(Arc::clone(&store)).await;
     let began = Instant::now();
     assert!(store.mark(targets(&["k"], &["a"]), mark(1)).await.is_err());
     assert!(began.elapsed() < DEADLINE + SLACK, "it took {:?}", began.elapsed());

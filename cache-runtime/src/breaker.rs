@@ -153,6 +153,16 @@ impl Breaker {
         Some(Pass { breaker: self, kind: Kind::Probe })
     }
 
+    /// Opens it until the store has been told what it is owed, which is now its own: nobody has failed.
+    #[cfg(feature = "redis")]
+    pub(crate) fn hold(&self) {
+        let mut open = lock(&self.open);
+        if !self.is_open.swap(true, Ordering::AcqRel) {
+            *open =
+                Open { until: self.clock.now(), pause: self.limits.pause / 4, is_probed: open.is_probed, told: None };
+        }
+    }
+
     fn ended(&self, kind: Kind, health: Health) {
         match (kind, health) {
             (Kind::Usual, Health::Well) => {

@@ -190,8 +190,8 @@ impl Core {
 
     /// Writes what it owes its store into `debts`, which somebody between it and the store looks at.
     #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim"))]
-    pub(crate) fn owing(mut self, debts: impl Into<Debts>) -> Self {
-        self.journal = Journal::new(debts.into());
+    pub(crate) fn owing(mut self, debts: Debts) -> Self {
+        self.journal = Journal::new(debts);
         self
     }
 

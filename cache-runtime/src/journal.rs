@@ -22,12 +22,10 @@ use crate::clock::Moment;
 use crate::core::Core;
 use crate::core::Rule;
 use crate::core::lock;
-use crate::debt::Debt;
 use crate::debt::Debts;
 use crate::epoch;
 use crate::invalidation::forget_epoch;
 use crate::invalidation::tell;
-use crate::key::Name;
 use crate::store::StoreError;
 use crate::store::Targets;
 use crate::token::Register;
@@ -40,8 +38,6 @@ pub(crate) struct Journal {
     is_busy: AtomicBool,
     /// What of it is owed to whom.
     debts: Debts,
-    /// Who delivers what is owed to all nodes is woken by this.
-    of_all: Debt,
     /// How often something was taken off.
     deliveries: AtomicU64,
     /// Tells who waits that something was delivered.
@@ -78,15 +74,19 @@ impl Kept {
         self.parts.last().is_some_and(|part| part.registers.contains_key(&epoch::register()))
     }
 
-    fn note(&mut self, part: usize, register: Register, grace: Moment) {
-        let number = self.invalidations;
+    fn note(&mut self, register: Register, grace: Moment, debts: &Debts) {
+        let (number, part) = (self.invalidations, debts.part(&register));
         let registers = &mut self.parts[part].registers;
-        let grace = registers.get(&register).map_or(grace, |known| known.grace.max(grace));
+        let known = registers.get(&register);
+        if known.is_none() {
+            debts.owe(&register, part);
+        }
+        let grace = known.map_or(grace, |known| known.grace.max(grace));
         registers.insert(register, Undelivered { number, grace });
     }
 
     /// Keeps one in the place of all.
-    fn give_up(&mut self) {
+    fn give_up(&mut self, debts: &Debts) {
         if !self.is_everything() {
             let undelivered = self.len();
             tracing::error!(
@@ -97,7 +97,8 @@ impl Kept {
         let known = self.parts.iter().flat_map(|part| part.registers.values());
         let grace = known.map(|known| known.grace).max().unwrap_or_default();
         self.parts.iter_mut().for_each(|part| part.registers.clear());
-        self.note(self.parts.len() - 1, epoch::register(), grace);
+        debts.forgive();
+        self.note(epoch::register(), grace, debts);
     }
 }
 
@@ -116,13 +117,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 impl Journal {
     /// One whose contents are the `debts` of this process.
     pub(crate) fn new(debts: Debts) -> Self {
-        let nodes = debts.nodes().len();
-        let parts = if nodes == 1 { 1 } else { nodes + 1 };
         Self {
-            kept: Mutex::new(Kept { parts: vec![Part::default(); parts], invalidations: 0 }),
+            kept: Mutex::new(Kept { parts: vec![Part::default(); debts.parts()], invalidations: 0 }),
             is_busy: AtomicBool::new(false),
             debts,
-            of_all: Debt::default(),
             deliveries: AtomicU64::new(0),
             changed: Notify::new(),
         }
@@ -132,14 +130,9 @@ impl Journal {
         lock(&self.kept).len()
     }
 
-    /// How many nodes the store has.
-    pub(crate) fn nodes(&self) -> usize {
-        self.debts.nodes().len()
-    }
-
-    /// Which of them a key and the tag of the same name are placed on.
-    pub(crate) fn place(&self, name: &Name) -> usize {
-        self.debts.place(&Register::Tag(name.clone()))
+    /// What of it is owed to which node of the store.
+    pub(crate) fn debts(&self) -> &Debts {
+        &self.debts
     }
 
     /// Whether anything is still to be delivered.
@@ -157,7 +150,7 @@ impl Journal {
         let mut registers = registers.into_iter();
         kept.len() > 0
             && (kept.is_everything()
-                || registers.any(|register| kept.parts[self.part_of(register)].registers.contains_key(register)))
+                || registers.any(|register| kept.parts[self.debts.part(register)].registers.contains_key(register)))
     }
 
     /// How often something was delivered so far.
@@ -166,36 +159,17 @@ impl Journal {
         self.deliveries.load(Ordering::SeqCst)
     }
 
-    /// What is delivered together with `register`: that of its node, or what is told all of them.
-    fn part_of(&self, register: &Register) -> usize {
-        if register.is_epoch() && self.debts.nodes().len() > 1 {
-            self.debts.nodes().len()
-        } else {
-            self.debts.place(register)
-        }
-    }
-
-    /// Says to whom is owed what there is.
-    fn settle(&self, kept: &Kept) {
-        let of_all = kept.is_everything();
-        self.is_busy.store(kept.len() > 0, Ordering::Release);
-        for (debt, part) in self.debts.nodes().iter().zip(&kept.parts) {
-            // Whoever finds nothing owed is let through to the node.
-            debt.set(of_all || !part.registers.is_empty());
-        }
-    }
-
     /// Keeps `targets`, whose fills are to be refused until `grace`, and says what somebody has to start delivering.
     fn keep(&self, targets: &Targets, grace: Moment, capacity: usize) -> Vec<usize> {
         let mut kept = lock(&self.kept);
         kept.invalidations += 1;
         for register in registers(targets) {
-            kept.note(self.part_of(&register), register, grace);
+            kept.note(register, grace, &self.debts);
         }
         if kept.is_everything() || kept.len() > capacity {
-            kept.give_up();
+            kept.give_up(&self.debts);
         }
-        self.settle(&kept);
+        self.is_busy.store(true, Ordering::Release);
         begin(&mut kept)
     }
 
@@ -244,9 +218,11 @@ impl Journal {
             if kept.registers.get(&register).is_some_and(|known| known.number <= last) {
                 kept.registers.remove(&register);
                 kept.delivered += 1;
+                // Whoever finds nothing owed is let through to the node.
+                self.debts.pay(&register);
             }
         }
-        self.settle(&all);
+        self.is_busy.store(all.len() > 0, Ordering::Release);
         drop(all);
         self.changed.notify_waiters();
     }
@@ -277,11 +253,6 @@ impl Journal {
     /// Nobody delivers any more.
     fn stop(&self, part: usize) {
         lock(&self.kept).parts[part].delivering = false;
-    }
-
-    /// Who is woken when it may be possible to deliver a part.
-    fn debt(&self, part: usize) -> &Debt {
-        self.debts.nodes().get(part).unwrap_or(&self.of_all)
     }
 }
 
@@ -316,7 +287,7 @@ pub(crate) fn defer(core: &Arc<Core>, targets: &Targets, grace: Duration) {
 pub(crate) async fn drained(core: &Arc<Core>) {
     let journal = &core.journal;
     journal.goes_on().into_iter().for_each(|part| start(core, part));
-    (0..=journal.debts.nodes().len()).for_each(|part| journal.debt(part).call());
+    (0..journal.debts.parts()).for_each(|part| journal.debts.call(part));
     loop {
         let mut changed = std::pin::pin!(journal.changed.notified());
         changed.as_mut().enable();
@@ -330,14 +301,14 @@ pub(crate) async fn drained(core: &Arc<Core>) {
 /// Delivers a part of what is kept, beside the caller, until nothing of it is left.
 fn start(core: &Arc<Core>, part: usize) {
     let weak = Arc::downgrade(core);
-    let (host, debt) = (core.host.clone(), core.journal.debt(part).clone());
+    let (host, debts) = (core.host.clone(), core.journal.debts.clone());
     core.host.spawn(Box::pin(async move {
         let mut pause = FIRST_PAUSE;
         loop {
             // Sooner, if somebody has reason to think that the store is back.
             tokio::select! {
                 biased;
-                () = debt.called() => {}
+                () = debts.called(part) => {}
                 () = host.sleep(jittered(pause, host.random())) => {}
             }
             let Some(core) = weak.upgrade() else { return };
@@ -388,6 +359,7 @@ mod tests {
     use crate::host::Host;
     use crate::host::SharedHost;
     use crate::host::Task;
+    use crate::key::Name;
     use crate::local::Capacity;
     use crate::local::Local;
     use crate::testing::Faults;
@@ -437,13 +409,13 @@ mod tests {
         faults.fail();
         defer(&core, &tags(0..1), Duration::ZERO);
         rest().await;
-        core.journal.debt(0).call();
+        core.journal.debts.call(0);
         rest().await;
         assert_eq!(core.journal.len(), 1);
         faults.heal();
         rest().await;
         assert_eq!(core.journal.len(), 1, "it sleeps");
-        core.journal.debt(0).call();
+        core.journal.debts.call(0);
         rest().await;
         assert_eq!(core.journal.len(), 0);
     }

@@ -39,7 +39,6 @@ pub(crate) enum Register {
 
 impl Register {
     /// Of whom it is.
-    #[cfg(any(feature = "redis", feature = "memcached"))]
     pub(crate) fn name(&self) -> &Name {
         match self {
             Self::Tag(name) | Self::Key(name) => name,

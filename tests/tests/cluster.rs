@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_runtime::Cache;
+use cache_runtime::Delivery;
 use cache_runtime::cached;
 use cache_runtime::invalidates;
 use cache_runtime::scope;
@@ -107,6 +108,30 @@ async fn a_master_that_is_away_leaves_the_others_their_hits() {
     cluster.nodes()[away].cont();
     assert_eq!(loads(&gone) - before.0, gone.len(), "what is away is loaded");
     assert_eq!(loads(&there), before.1, "what is there is read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_master_has_not_heard_keeps_no_other_from_hearing_its_own() {
+    let cluster = block_in_place(Cluster::start);
+    let cache = cache_of(&cluster).await;
+    let keys: Vec<String> = (0..24).map(|id| format!("row:{id}")).collect();
+    // Nobody is to take its place.
+    let replica = block_in_place(|| cluster.replica_of(0));
+    cluster.nodes()[replica].kill();
+    cluster.nodes()[0].stop();
+    let mut deferred = 0;
+    for key in &keys {
+        deferred += usize::from(cache.invalidate(key).await == Delivery::Deferred);
+    }
+    assert!((1..keys.len()).contains(&deferred), "{deferred} of {} are deferred", keys.len());
+    // All in one operation, of which a part fails. Tags are placed by their names, as keys are.
+    assert_eq!(cache.invalidate_tags(&keys).await, Delivery::Deferred);
+    until("only what the master that is away has to hear waits", async || cache.pending() == 2 * deferred).await;
+    // Whoever wants to know whether all of it can be used is told of one that cannot.
+    let strict = Cache::builder().url(&cluster.url()).op_timeout(Duration::from_millis(200));
+    assert!(strict.connect_strictly().await.is_err());
+    cluster.nodes()[0].cont();
+    until("the rest is delivered", async || cache.pending() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::debt::Debts;
+use crate::epoch;
 use crate::host::Threaded;
 
 struct Rig {
     clock: Clock,
-    debt: Debt,
+    debts: Debts,
     breaker: Breaker,
 }
 
 fn rig() -> Rig {
-    let (clock, debt) = (Clock::held(), Debt::default());
-    let breaker = Breaker::new(Limits::default(), clock.clone(), Arc::new(Threaded::default()), debt.clone());
-    Rig { clock, debt, breaker }
+    let (clock, debts) = (Clock::held(), Debts::default());
+    let breaker = Breaker::new(Limits::default(), clock.clone(), Arc::new(Threaded::default()), debts.to(0));
+    Rig { clock, debts, breaker }
 }
 
 impl Rig {
@@ -123,14 +125,14 @@ fn what_was_under_way_when_it_opened_does_not_open_it_for_longer() {
 #[test]
 fn who_owes_an_invalidation_does_not_read_before_that_is_delivered() {
     let rig = rig();
-    rig.debt.set(true);
+    rig.debts.owe(&epoch::register(), 0);
     rig.open();
     rig.advance(10_000);
     assert!(!rig.call(Health::Well), "a read was the probe");
     // The first of what is owed is delivered, and then the rest.
     rig.breaker.admit_urgent().end(Health::Well);
     assert!(rig.breaker.is_open(), "open to reads with something still owed");
-    rig.debt.set(false);
+    rig.debts.pay(&epoch::register());
     rig.advance(50);
     assert!(rig.call(Health::Well));
     assert!(!rig.breaker.is_open());
@@ -139,12 +141,12 @@ fn who_owes_an_invalidation_does_not_read_before_that_is_delivered() {
 #[tokio::test]
 async fn who_delivers_is_called_when_a_probe_is_due() {
     let rig = rig();
-    rig.debt.set(true);
+    rig.debts.owe(&epoch::register(), 0);
     rig.open();
     assert!(!rig.call(Health::Well));
     rig.advance(125);
     assert!(!rig.call(Health::Well));
-    rig.debt.called().await;
+    rig.debts.called(0).await;
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::core::Core;
 use crate::core::Settings;
 #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::debt::Debt;
-#[cfg(feature = "memcached")]
+#[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::debt::Debts;
 use crate::envelope::MOST_DEPENDENCIES;
 use crate::error::Error;
@@ -42,8 +42,6 @@ use crate::store::memcached;
 use crate::store::memcached::Memcached;
 #[cfg(feature = "redis")]
 use crate::store::redis;
-#[cfg(feature = "redis")]
-use crate::store::redis::MakeBreaker;
 #[cfg(feature = "redis")]
 use crate::store::redis::Redis;
 #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
@@ -414,8 +412,9 @@ impl Builder {
         self.settings.max_entry =
             local.heaviest().map_or(usize::MAX, |most| most as usize).min(self.settings.max_entry);
         let store = faults.over(Arc::new(Outside(local)), &host, &self.clock, &self.settings);
-        let (store, debt) = self.shielded(store, &host);
-        Core::new(store, host, self.clock, self.settings).owing(debt)
+        let debts = Debts::default();
+        let store = self.shielded(store, &host, debts.to(0));
+        Core::new(store, host, self.clock, self.settings).owing(debts)
     }
 
     fn build_remote(self) -> Result<Cache, Error> {
@@ -445,13 +444,16 @@ impl Builder {
         self.is_called(store.namespace_text(), store.codec)?;
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
         let (host, runtime) = self.remote_host()?;
-        // Of several servers each has its breaker, and nothing that this process owes one of them keeps it from the others.
-        let (has_several, breaker) = (store.is_cluster(), self.breakers(&host));
-        let of_each: MakeBreaker = Arc::new(move || breaker(Debt::default()));
-        let store: Arc<dyn Store> = Arc::new(Redis::new(store, runtime, of_each).map_err(Kind::Url)?);
-        let (store, debt) =
-            if has_several { (self.timed(store, &host), Debt::default()) } else { self.equipped(store, &host) };
-        Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debt)))
+        let store = Arc::new(Redis::new(store, runtime, Arc::new(self.breakers(&host))).map_err(Kind::Url)?);
+        let (store, debts) = match store.debts() {
+            // Of several servers each has its breaker, and nothing that this process owes one of them keeps it from the others.
+            Some(debts) => (self.timed(store, &host), debts),
+            None => {
+                let debts = Debts::default();
+                (self.equipped(store, &host, debts.to(0)), debts)
+            }
+        };
+        Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debts)))
     }
 
     #[cfg(feature = "memcached")]
@@ -469,27 +471,22 @@ impl Builder {
         self.is_called(store.namespace_text(), store.codec)?;
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
         let (host, runtime) = self.remote_host()?;
-        let (mut nodes, mut debts) = (Vec::new(), Vec::new());
+        let members: Vec<_> =
+            store.servers.iter().map(|server| Arc::new(Memcached::new(&store, server, runtime.clone()))).collect();
         #[cfg_attr(not(feature = "sim"), expect(unused_mut, reason = "only a control ejects a server"))]
         let mut ring = Ring::new(&store.servers);
-        for server in &store.servers {
-            let node = Arc::new(Memcached::new(&store, server, runtime.clone()));
-            #[cfg(feature = "sim")]
-            if self.ejects {
-                let node = Arc::clone(&node);
-                ring.ejects.push(Box::new(move || node.is_away()));
-            }
-            let (node, debt) = self.equipped(node, &host);
-            nodes.push(node);
-            debts.push(debt);
+        #[cfg(feature = "sim")]
+        if self.ejects {
+            ring.ejects = members.iter().cloned().map(|node| Box::new(move || node.is_away()) as _).collect();
         }
         let ring = Arc::new(ring);
-        let placing = Arc::clone(&ring);
+        let debts = Debts::of(Arc::clone(&ring));
+        let nodes = members.into_iter().enumerate().map(|(place, node)| self.equipped(node, &host, debts.to(place)));
+        let nodes: Vec<_> = nodes.collect();
         let store: Arc<dyn Store> = match &nodes[..] {
             [only] => Arc::clone(only),
             _ => Arc::new(Fleet::new(nodes, ring)),
         };
-        let debts = Debts::of(&debts, move |register| placing.place_of(register));
         Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debts)))
     }
 
@@ -501,10 +498,10 @@ impl Builder {
         Ok(())
     }
 
-    /// Puts in front of `store`, or of a node of it, what stands in front of each, and the debt that its breaker asks about beside it.
+    /// Puts in front of `store`, or of a node of it that is owed `debt`, what stands in front of each.
     #[cfg(any(feature = "redis", feature = "memcached"))]
-    fn equipped(&self, store: Arc<dyn Store>, host: &SharedHost) -> (Arc<dyn Store>, Debt) {
-        self.shielded(self.timed(store, host), host)
+    fn equipped(&self, store: Arc<dyn Store>, host: &SharedHost, debt: Debt) -> Arc<dyn Store> {
+        self.shielded(self.timed(store, host), host, debt)
     }
 
     /// Puts what fails on purpose and what measures in front of `store`.
@@ -529,16 +526,15 @@ impl Builder {
         move |debt| Arc::new(Breaker::new(limits, clock.clone(), host.clone(), debt))
     }
 
-    /// Puts a breaker in front of `store`, and the debt that it asks about beside it.
+    /// Puts a breaker in front of `store`, which is owed `debt`.
     #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
-    fn shielded(&self, store: Arc<dyn Store>, host: &SharedHost) -> (Arc<dyn Store>, Debt) {
-        let debt = Debt::default();
-        let breaker = self.breakers(host)(debt.clone());
+    fn shielded(&self, store: Arc<dyn Store>, host: &SharedHost, debt: Debt) -> Arc<dyn Store> {
+        let breaker = self.breakers(host)(debt);
         #[cfg(feature = "test-util")]
         if let Some(faults) = &self.faults {
             faults.hurries(&breaker);
         }
-        (Arc::new(Shielded::new(store, breaker)), debt)
+        Arc::new(Shielded::new(store, breaker))
     }
 
     fn unknown_url(&self) -> Error {

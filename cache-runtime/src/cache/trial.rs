@@ -44,13 +44,14 @@ pub(super) async fn stand(core: &Core) -> Result<(), StoreError> {
 
 /// A name on each node.
 fn names(core: &Core) -> Vec<Name> {
-    let on = |place| {
+    let debts = core.journal.debts();
+    let on = |node| {
         let names = std::iter::repeat_with(|| format!("connecting:{:032x}", core.host.random()));
         // There is one after about as many as there are nodes.
         let mut names = names.take(100_000);
-        names.find_map(|name| Some(Name::new(name.as_bytes())).filter(|name| core.journal.place(name) == place))
+        names.find_map(|name| Some(Name::new(name.as_bytes())).filter(|name| debts.node(name) == Some(node)))
     };
-    (0..core.journal.nodes()).filter_map(on).collect()
+    debts.nodes().into_iter().filter_map(on).collect()
 }
 
 async fn all_of_it(core: &Core, name: Name) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::core::Core;
 use crate::core::Settings;
 use crate::core::lock;
-use crate::debt::Debt;
+use crate::debt::Debts;
 use crate::entry::Entry;
 use crate::epoch;
 use crate::host::Host as _;
@@ -615,10 +615,10 @@ fn outside(world: &World, way: &Faulty, plan: Plan) -> Core {
     if plan.mutant.is_some() || world.happens(70) {
         return core(world, Arc::new(way.clone()), plan);
     }
-    let (debt, host) = (Debt::default(), Arc::new(world.clone()));
-    let breaker = Breaker::new(breaker::Limits::default(), world.clock.clone(), host, debt.clone());
+    let (debts, host) = (Debts::default(), Arc::new(world.clone()));
+    let breaker = Breaker::new(breaker::Limits::default(), world.clock.clone(), host, debts.to(0));
     let store = Shielded::new(Arc::new(way.clone()), Arc::new(breaker));
-    core(world, Arc::new(store), plan).owing(debt)
+    core(world, Arc::new(store), plan).owing(debts)
 }
 
 fn core(world: &World, store: Arc<dyn crate::store::Store>, plan: Plan) -> Core {

@@ -21,6 +21,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::core::lock;
+use crate::debt::Placing;
 use crate::epoch;
 use crate::key::Name;
 use crate::store::Begin;
@@ -99,8 +100,28 @@ impl Ring {
         (xxh3_64_with_seed(name.as_str().as_bytes(), seed), seed)
     }
 
-    pub(crate) fn place_of(&self, register: &Register) -> usize {
+    fn place_of(&self, register: &Register) -> usize {
         self.place(register.name())
+    }
+}
+
+/// Each node has one slot, which it keeps.
+impl Placing for Arc<Ring> {
+    fn slot(&self, name: &Name) -> usize {
+        // Whoever ejects it, what is owed is owed to its home.
+        self.ranking(name)[0]
+    }
+
+    fn node(&self, slot: usize) -> Option<usize> {
+        Some(slot)
+    }
+
+    fn nodes(&self) -> Vec<usize> {
+        (0..self.seeds.len()).collect()
+    }
+
+    fn parts(&self) -> usize {
+        self.seeds.len()
     }
 }
 

@@ -49,6 +49,7 @@ use self::reads::Reads;
 pub(crate) use self::settings::Settings;
 pub(crate) use self::settings::settings;
 use self::slots::Slot;
+use crate::debt::Debts;
 use crate::key::Name;
 use crate::store::Begin;
 use crate::store::Begun;
@@ -92,6 +93,11 @@ impl Redis {
             (nodes, reads)
         };
         Ok(Self { settings, keys, nodes, reads, runtime })
+    }
+
+    /// What is owed to each of several servers, which have breakers of their own. One server has neither.
+    pub(crate) fn debts(&self) -> Option<Debts> {
+        self.nodes.debts()
     }
 
     fn deadline(&self) -> Instant {

@@ -1,7 +1,8 @@
 //! A Cluster: several masters, each with some of the slots.
 //!
 //! - Who has which slot is asked of the servers themselves: at first of those that the URL names, then of all that are known, every few seconds and whenever one of them says that a slot has moved.
-//! - What is asked of several servers is asked of all at once, and each answers for itself: one that is away costs what it holds and nothing else. Each has a breaker of its own.
+//! - What is asked of several servers is asked of all at once, and each answers for itself: one that is away costs what it holds and nothing else. Each has a breaker of its own, which stays open until the
+//!   server has been told what it is owed: whatever is to be invalidated in the slots that are its own now. Whoever takes the slots of another over takes over what those are owed, and is told before it is read.
 //! - Only masters are asked. A call that was redirected was not done, so it is made again where it was sent to, within its deadline and only a few times; nothing else is ever sent again.
 //! - What two servers hold halves of, while a slot moves, cannot be read or written in one step; then it is unknown, and what is invalidated is removed key by key.
 
@@ -9,6 +10,8 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Weak;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -29,6 +32,10 @@ use super::slots;
 use super::slots::SLOTS;
 use super::slots::Slot;
 use crate::breaker::Breaker;
+use crate::debt::Debt;
+use crate::debt::Debts;
+use crate::debt::Placing;
+use crate::key::Name;
 use crate::store::StoreError;
 use crate::store::presence::Presence;
 use crate::store::shielded::health;
@@ -39,15 +46,18 @@ pub(super) struct Cluster {
     settings: Settings,
     seeds: Vec<ConnectionAddr>,
     breaker: MakeBreaker,
-    map: ArcSwap<Map>,
+    map: Arc<ArcSwap<Map>>,
+    debts: Debts,
+    /// The number of the next server.
+    next: AtomicUsize,
     /// Somebody has said that the map is out of date.
     outdated: Arc<Notify>,
     /// What attempts to draw the map have come to.
     presence: Presence,
 }
 
-/// Makes a breaker for each server.
-pub(crate) type MakeBreaker = Arc<dyn Fn() -> Arc<Breaker> + Send + Sync>;
+/// Makes a breaker for each server, by what that is owed.
+pub(crate) type MakeBreaker = Arc<dyn Fn(Debt) -> Arc<Breaker> + Send + Sync>;
 
 /// Who has what.
 #[derive(Clone, Default)]
@@ -61,6 +71,7 @@ struct Map {
 
 /// One server.
 struct Node {
+    number: usize,
     host: String,
     port: u16,
     link: Arc<Link>,
@@ -85,17 +96,25 @@ impl Cluster {
         settings: &Settings,
         breaker: MakeBreaker,
     ) -> Result<Arc<Self>, String> {
+        let map = Arc::<ArcSwap<Map>>::default();
         let cluster = Arc::new(Self {
             dial: Dial::new(settings)?,
             settings: settings.clone(),
             seeds: seeds.to_vec(),
             breaker,
-            map: ArcSwap::default(),
+            debts: Debts::of(Drawn(Arc::downgrade(&map))),
+            map,
+            next: AtomicUsize::new(0),
             outdated: Arc::default(),
             presence: Presence::new("no server of the Cluster has answered yet"),
         });
         tokio::spawn(keep_up(Arc::downgrade(&cluster), Arc::clone(&cluster.outdated)));
         Ok(cluster)
+    }
+
+    /// What this process owes to whoever has a slot.
+    pub(super) fn debts(&self) -> Debts {
+        self.debts.clone()
     }
 
     /// Ends when the first attempt to find out has ended.
@@ -197,7 +216,9 @@ impl Cluster {
             ask.arg("SLOTS");
             let reason = match node.link.read(deadline, &ask).await.map(|answer| slots::ranges(&answer.value, &host)) {
                 Ok(Some(ranges)) if !ranges.is_empty() => {
-                    return self.map.store(Arc::new(self.drawn(&map, &node, &ranges)));
+                    let drawn = self.drawn(&map, &node, &ranges);
+                    self.hold_back(&map, &drawn);
+                    return self.map.store(Arc::new(drawn));
                 }
                 Ok(_) => "no server of the Cluster has any slot".to_owned(),
                 Err(failure) => failure.error.reason(),
@@ -224,21 +245,58 @@ impl Cluster {
         Map { nodes, of, idle }
     }
 
+    /// Whoever had no slots before, and is owed something as it has some now, is told before it is read.
+    fn hold_back(&self, before: &Map, after: &Map) {
+        let is_new = |node: &&Arc<Node>| !before.nodes.iter().any(|known| Arc::ptr_eq(known, node));
+        for node in after.nodes.iter().filter(is_new) {
+            if self.debts.are_of(|slot| after.at(slot).is_some_and(|owner| Arc::ptr_eq(owner, node))) {
+                node.breaker.hold();
+            }
+        }
+    }
+
     fn node(&self, host: &str, port: u16) -> Arc<Node> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let finder = Finder::At(ConnectionAddr::Tcp(host.to_owned(), port));
         let link = Link::connect(self.dial.clone(), finder, &self.settings);
-        Arc::new(Node { host: host.to_owned(), port, link, breaker: (self.breaker)() })
+        Arc::new(Node { number, host: host.to_owned(), port, link, breaker: (self.breaker)(self.debts.to(number)) })
     }
 }
 
 impl Map {
     fn node(&self, slot: Slot) -> Option<Arc<Node>> {
-        let place = self.of.get(usize::from(slot)).copied().flatten()?;
-        self.nodes.get(usize::from(place)).cloned()
+        self.at(usize::from(slot)).cloned()
+    }
+
+    fn at(&self, slot: usize) -> Option<&Arc<Node>> {
+        let place = self.of.get(slot).copied().flatten()?;
+        self.nodes.get(usize::from(place))
     }
 
     fn find(&self, host: &str, port: u16) -> Option<Arc<Node>> {
         self.nodes.iter().chain(&self.idle).find(|node| node.host == host && node.port == port).cloned()
+    }
+}
+
+/// Where names are by a map, as long as that is there.
+struct Drawn(Weak<ArcSwap<Map>>);
+
+impl Placing for Drawn {
+    fn slot(&self, name: &Name) -> usize {
+        usize::from(slots::slot_of(name.as_str()))
+    }
+
+    fn node(&self, slot: usize) -> Option<usize> {
+        self.0.upgrade()?.load().at(slot).map(|node| node.number)
+    }
+
+    fn nodes(&self) -> Vec<usize> {
+        let map = self.0.upgrade().map(|map| map.load_full());
+        map.map_or_else(Vec::new, |map| map.nodes.iter().map(|node| node.number).collect())
+    }
+
+    fn parts(&self) -> usize {
+        PARTS
     }
 }
 
@@ -292,5 +350,7 @@ const MOST_WAYS: usize = 4;
 const REFRESH: Duration = Duration::from_secs(5);
 /// How soon it is drawn anew at the earliest.
 const AGAIN: Duration = Duration::from_millis(50);
+/// In how many parts what is owed is delivered. With more masters than that, or after as many failovers, some wait for each other.
+const PARTS: usize = 64;
 /// How many servers without slots are remembered.
 const MOST_IDLE: usize = 64;

@@ -15,6 +15,7 @@ use super::link::Answered;
 use super::link::Link;
 use super::settings::Topology;
 use super::slots::Slot;
+use crate::debt::Debts;
 use crate::store::StoreError;
 
 /// See the module.
@@ -39,6 +40,14 @@ impl Nodes {
             }
         };
         Ok(Arc::new(Self::One(Link::connect(Dial::new(settings)?, finder, settings))))
+    }
+
+    /// What this process owes to each of several servers.
+    pub(super) fn debts(&self) -> Option<Debts> {
+        match self {
+            Self::One(_) => None,
+            Self::Cluster(cluster) => Some(cluster.debts()),
+        }
     }
 
     /// Ends when the first attempt to connect has ended, which has a deadline.

@@ -27,7 +27,6 @@ use super::settings;
 use crate::breaker::Breaker;
 use crate::breaker::Limits;
 use crate::clock::Clock;
-use crate::debt::Debt;
 use crate::host::Threaded;
 use crate::key::Name;
 use crate::store::Begin;
@@ -61,7 +60,7 @@ use crate::token::State;
 /// As a cache makes them that says nothing of them.
 pub(super) fn breakers() -> MakeBreaker {
     let (host, clock) = (Arc::new(Threaded::default()), Clock::default());
-    Arc::new(move || Arc::new(Breaker::new(Limits::default(), clock.clone(), host.clone(), Debt::default())))
+    Arc::new(move |debt| Arc::new(Breaker::new(Limits::default(), clock.clone(), host.clone(), debt)))
 }
 
 fn store(server: &Server, op_timeout: Duration) -> Arc<Redis> {

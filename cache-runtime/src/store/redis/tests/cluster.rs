@@ -114,6 +114,62 @@ async fn a_master_that_is_away_costs_what_it_holds_and_nothing_else() {
     cluster.nodes()[0].cont();
 }
 
+/// Reads again and again for that long, and says whether `key` was ever read and whether the others always were.
+async fn read_for(store: &Redis, key: &str, others: &[&str], time: Duration) -> (bool, bool) {
+    let (began, mut was_read, mut others_were) = (Instant::now(), false, true);
+    while began.elapsed() < time {
+        was_read |= store.read(vec![read_of(key, &[])]).await.is_ok();
+        for other in others {
+            others_were &= store.read(vec![read_of(other, &[])]).await.is_ok();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    (was_read, others_were)
+}
+
+/// Owes what `key` names, until a server has been told.
+async fn told_before_it_is_read(store: &Redis, keys: &[String; 3], time: Duration) {
+    let (was_read, others_were) = read_for(store, &keys[0], &[&keys[1], &keys[2]], time).await;
+    assert!(!was_read, "it was read before it was told");
+    assert!(others_were, "what others hold was held back too");
+    let debts = store.debts().unwrap();
+    eventually("it is told", async || store.revoke(targets(&[&keys[0]], &[]), None).await.is_ok()).await;
+    debts.pay(&Register::Key(name(&keys[0])));
+    eventually("it is read again", async || store.read(vec![read_of(&keys[0], &[])]).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_is_back_is_told_what_it_is_owed_before_it_is_read_and_so_is_who_took_its_place() {
+    let cluster = blocking(Cluster::start).await;
+    let store = store_of(&cluster, DEADLINE);
+    let keys = one_of_each(&cluster);
+    for key in &keys {
+        stored(&store, key, "v").await;
+    }
+    let owe = || {
+        let (debts, register) = (store.debts().unwrap(), Register::Key(name(&keys[0])));
+        debts.owe(&register, debts.part(&register));
+    };
+    owe();
+    cluster.nodes()[0].stop();
+    eventually("the silent one is noticed", async || store.read(vec![read_of(&keys[0], &[])]).await.is_err()).await;
+    cluster.nodes()[0].cont();
+    // For longer than it takes until the next probe.
+    told_before_it_is_read(&store, &keys, Duration::from_millis(1500)).await;
+
+    owe();
+    blocking(|| {
+        let replica = cluster.replica_of(0);
+        cluster.nodes()[0].stop();
+        cluster.failover(replica, "TAKEOVER");
+    })
+    .await;
+    eventually("the silent one is noticed", async || store.read(vec![read_of(&keys[0], &[])]).await.is_err()).await;
+    // For longer than it takes until somebody is asked who has what.
+    told_before_it_is_read(&store, &keys, Duration::from_secs(8)).await;
+    cluster.nodes()[0].cont();
+}
+
 #[derive(Default)]
 struct AtomicReads(std::sync::Mutex<(u64, u64, Duration)>);
 

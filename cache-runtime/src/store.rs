@@ -367,3 +367,5 @@ mod program;
 pub(crate) mod redis;
 #[cfg(all(test, any(feature = "redis", feature = "memcached")))]
 mod samples;
+#[cfg(any(feature = "redis", feature = "memcached"))]
+pub(crate) mod witnesses;

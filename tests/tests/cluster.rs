@@ -94,8 +94,7 @@ async fn a_master_that_is_away_leaves_the_others_their_hits() {
         is_stored(&cache, row, id).await;
     }
     // The one register that every entry rests on.
-    let has_epoch = |node: usize| !cluster.nodes()[node].command(&["KEYS", "cache:t:*"]).unwrap().is_empty();
-    let away = (0..3).find(|&node| !has_epoch(node)).unwrap();
+    let away = (0..3).find(|&node| node != cluster.owner(cluster.slot_of("{#epoch}"))).unwrap();
     let is_away = |id: usize| cluster.owner(cluster.slot_of(&format!("{{row:{id}}}"))) == away;
     let (gone, there): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|&id| is_away(id));
     assert!(gone.len() > 5 && there.len() > 5);
@@ -108,6 +107,71 @@ async fn a_master_that_is_away_leaves_the_others_their_hits() {
     cluster.nodes()[away].cont();
     assert_eq!(loads(&gone) - before.0, gone.len(), "what is away is loaded");
     assert_eq!(loads(&there), before.1, "what is there is read");
+}
+
+/// Which of the rows are hits right now, and that all of them are read as they were written last.
+async fn hits(cache: &Cache, rows: &[Arc<Row>], written: u64) -> Vec<usize> {
+    let mut hits = Vec::new();
+    for (id, row) in rows.iter().enumerate() {
+        let before = row.loads();
+        assert_eq!(scope(cache.clone(), read(row, id)).await, written, "row {id}");
+        if row.loads() == before {
+            hits.push(id);
+        }
+    }
+    hits
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_master_of_the_epoch_is_away_calls_hit_and_nobody_misses_that_the_namespace_is_emptied() {
+    let cluster = block_in_place(Cluster::start);
+    let caches = [cache_of(&cluster).await, cache_of(&cluster).await];
+    let rows: Vec<Arc<Row>> = (0..24).map(|_| Row::new()).collect();
+    // Until every witness is known from before the epoch was read last.
+    for _ in 0..4 {
+        for cache in &caches {
+            until("all rows are stored", async || hits(cache, &rows, 1).await.len() == rows.len()).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1050)).await;
+    }
+    let (home, witness) = ["{#epoch}", "{#epoch1}"].map(|name| cluster.owner(cluster.slot_of(name))).into();
+    assert_ne!(home, witness);
+    let is_at = |id: &usize, node: usize| cluster.owner(cluster.slot_of(&format!("{{row:{id}}}"))) == node;
+    let elsewhere: Vec<usize> = (0..rows.len()).filter(|id| !is_at(id, home)).collect();
+    // Nobody is to take their places.
+    block_in_place(|| [home, witness].map(|node| cluster.nodes()[cluster.replica_of(node)].kill()));
+    cluster.nodes()[home].stop();
+    // For longer than the epoch is known without being read again.
+    for _ in 0..5 {
+        for cache in &caches {
+            assert_eq!(hits(cache, &rows, 1).await, elsewhere);
+        }
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    // What nobody was told of, but that the namespace is emptied.
+    rows.iter().for_each(|row| drop(row.write()));
+    assert_eq!(caches[0].clear().await, Delivery::Deferred);
+    assert_eq!(hits(&caches[0], &rows, 2).await.len(), 0, "who has emptied it uses nothing of it");
+    cluster.nodes()[home].cont();
+    until("all have heard it", async || caches[0].pending() == 0).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    hits(&caches[1], &rows, 2).await;
+
+    for cache in &caches {
+        until("all rows are stored", async || hits(cache, &rows, 2).await.len() == rows.len()).await;
+    }
+    cluster.nodes()[witness].stop();
+    rows.iter().for_each(|row| drop(row.write()));
+    assert_eq!(caches[0].clear().await, Delivery::Deferred, "one who vouches has not heard it");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    hits(&caches[1], &rows, 3).await;
+    cluster.nodes()[home].stop();
+    cluster.nodes()[witness].cont();
+    for cache in &caches {
+        hits(cache, &rows, 3).await;
+    }
+    cluster.nodes()[home].cont();
+    until("all have heard it", async || caches[0].pending() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

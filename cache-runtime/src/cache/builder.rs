@@ -46,6 +46,8 @@ use crate::store::redis;
 use crate::store::redis::Redis;
 #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util"))]
 use crate::store::shielded::Shielded;
+#[cfg(any(feature = "redis", feature = "memcached"))]
+use crate::store::witnesses::Witnessed;
 #[cfg(feature = "test-util")]
 use crate::testing::Faults;
 #[cfg(feature = "test-util")]
@@ -447,7 +449,10 @@ impl Builder {
         let store = Arc::new(Redis::new(store, runtime, Arc::new(self.breakers(&host))).map_err(Kind::Url)?);
         let (store, debts) = match store.debts() {
             // Of several servers each has its breaker, and nothing that this process owes one of them keeps it from the others.
-            Some(debts) => (self.timed(store, &host), debts),
+            Some(debts) => {
+                let witnesses = store.witnesses();
+                (self.timed(Arc::new(Witnessed::new(store, witnesses)), &host), debts)
+            }
             None => {
                 let debts = Debts::default();
                 (self.equipped(store, &host, debts.to(0)), debts)
@@ -485,7 +490,10 @@ impl Builder {
         let nodes: Vec<_> = nodes.collect();
         let store: Arc<dyn Store> = match &nodes[..] {
             [only] => Arc::clone(only),
-            _ => Arc::new(Fleet::new(nodes, ring)),
+            _ => {
+                let witnesses = ring.witnesses();
+                Arc::new(Witnessed::new(Arc::new(Fleet::new(nodes, ring)), witnesses))
+            }
         };
         Ok(Cache::from_core(Core::new(store, host, self.clock, self.settings).owing(debts)))
     }

@@ -41,6 +41,12 @@ impl Name {
         Self(SmolStr::new_static("#epoch"))
     }
 
+    /// The name of a witness of it, which no text has either.
+    #[cfg(any(feature = "redis", feature = "memcached"))]
+    pub(crate) fn witness(number: usize) -> Self {
+        Self(format!("#epoch{number}").into())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -63,6 +63,7 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::witnesses;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -98,6 +99,11 @@ impl Redis {
     /// What is owed to each of several servers, which have breakers of their own. One server has neither.
     pub(crate) fn debts(&self) -> Option<Debts> {
         self.nodes.debts()
+    }
+
+    /// Names for witnesses of the epoch in a Cluster, each in another quarter of the slots.
+    pub(crate) fn witnesses(&self) -> Vec<Name> {
+        witnesses::names(QUARTERS, |name| usize::from(slots::slot_of(name.as_str())) * QUARTERS / slots::SLOTS)
     }
 
     fn deadline(&self) -> Instant {
@@ -206,6 +212,9 @@ async fn remove(nodes: &Nodes, deadline: Instant, left: &[(Slot, Vec<String>)]) 
     }
     Ok(())
 }
+
+/// Masters have runs of slots, so what is in other quarters is with others, wherever those runs end.
+const QUARTERS: usize = 4;
 
 impl Store for Redis {
     fn keeps(&self) -> Keeps {

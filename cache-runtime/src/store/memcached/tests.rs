@@ -37,6 +37,7 @@ use crate::store::samples::name;
 use crate::store::samples::read_of;
 use crate::store::samples::tag;
 use crate::store::samples::targets;
+use crate::store::witnesses::Witnessed;
 use crate::token::LeaseId;
 use crate::token::MarkId;
 use crate::token::Register;
@@ -51,7 +52,8 @@ fn fleet(servers: &[server::Memcached], op_timeout: Duration) -> (Arc<dyn Store>
     let settings = settings(&server::Memcached::url_of(servers)).unwrap().op_timeout(op_timeout);
     let node = |server: &String| -> Arc<dyn Store> { Arc::new(Memcached::new(&settings, server, Handle::current())) };
     let ring = Arc::new(Ring::new(&settings.servers));
-    (Arc::new(Fleet::new(settings.servers.iter().map(node).collect(), Arc::clone(&ring))), ring)
+    let fleet = Arc::new(Fleet::new(settings.servers.iter().map(node).collect(), Arc::clone(&ring)));
+    (Arc::new(Witnessed::new(fleet, ring.witnesses())), ring)
 }
 
 fn begin(key: &str, tags: &[&str]) -> Begin {

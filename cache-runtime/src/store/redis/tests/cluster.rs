@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 use super::conformance::Real;
 use super::*;
 use crate::store::conformance;
+use crate::store::redis::QUARTERS;
 use crate::store::redis::server::Cluster;
+use crate::store::redis::slots::SLOTS;
 use crate::store::redis::slots::slot_of;
+use crate::store::witnesses;
+use crate::store::witnesses::Witnessed;
 
 fn store_of(cluster: &Cluster, op_timeout: Duration) -> Arc<Redis> {
     let settings = settings(&cluster.url()).unwrap().namespace("test").op_timeout(op_timeout);
@@ -168,6 +172,60 @@ async fn a_master_that_is_back_is_told_what_it_is_owed_before_it_is_read_and_so_
     // For longer than it takes until somebody is asked who has what.
     told_before_it_is_read(&store, &keys, Duration::from_secs(8)).await;
     cluster.nodes()[0].cont();
+}
+
+#[test]
+fn however_many_masters_have_equal_parts_a_witness_is_with_another_than_the_epoch() {
+    let of = |masters: usize, name: &Name| usize::from(slot_of(name.as_str())) * masters / SLOTS;
+    let names = witnesses::names(QUARTERS, |name| usize::from(slot_of(name.as_str())) * QUARTERS / SLOTS);
+    assert_eq!(names.len(), 3);
+    for masters in 2..=1000 {
+        let home = of(masters, &Name::epoch());
+        assert!(names.iter().any(|name| of(masters, name) != home), "{masters}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_epoch_is_vouched_for_while_its_home_is_away_and_not_after_it_was_removed() {
+    let cluster = blocking(Cluster::start).await;
+    let witnessed = |store: Arc<Redis>| {
+        let names = store.witnesses();
+        Witnessed::new(store, names)
+    };
+    let epoch = || Register::Tag(Name::epoch());
+    let home = cluster.owner(slot_of(Name::epoch().as_str()));
+    let keys = one_of_each(&cluster);
+    // A tag that is where the key is, so that only the epoch is away.
+    let read =
+        || Read { entry: Some(name(&keys[(home + 1) % 3])), registers: vec![tag(&keys[(home + 1) % 3]), epoch()] };
+    let inner = store_of(&cluster, Duration::from_millis(300));
+    for key in &keys {
+        stored(&inner, key, "v").await;
+    }
+    let store = witnessed(Arc::clone(&inner));
+    let begin = Begin { lease: None, registers: vec![epoch()], token_life: LONG };
+    let first = store.begin(begin).await.unwrap().states[0];
+    let epoch_of = async |store: &Witnessed| {
+        let mut reading = store.read(vec![read()]).await?;
+        Ok::<_, StoreError>(reading.pop().and_then(|mut reading| reading.states.pop()))
+    };
+    // The witness is made, known, and then seen to stand from before the epoch was read.
+    for _ in 0..3 {
+        assert_eq!(epoch_of(&store).await, Ok(Some(first)));
+    }
+    blocking(|| cluster.nodes()[cluster.replica_of(home)].kill()).await;
+    cluster.nodes()[home].stop();
+    for _ in 0..5 {
+        assert_eq!(epoch_of(&store).await, Ok(Some(first)));
+    }
+    // Another process, which reaches its home, empties the namespace.
+    cluster.nodes()[home].cont();
+    let other = witnessed(store_of(&cluster, PATIENT));
+    other.revoke(Targets::everything(), None).await.unwrap();
+    cluster.nodes()[home].kill();
+    assert!(epoch_of(&store).await.is_err(), "the epoch is used after it was removed");
+    let stranger = witnessed(store_of(&cluster, DEADLINE));
+    assert!(epoch_of(&stranger).await.is_err(), "whoever read neither knows nothing");
 }
 
 #[derive(Default)]

@@ -13,13 +13,22 @@ use crate::store::redis::server::Server;
 use crate::store::redis::server::TlsServer;
 use crate::store::redis::settings;
 use crate::store::redis::tests::breakers;
+use crate::store::witnesses::Witnessed;
 
-pub(super) struct Real(Arc<Redis>);
+pub(super) struct Real(Arc<dyn Store>);
 
 impl Real {
     pub(super) fn at(url: &str) -> Self {
         let settings = settings(url).unwrap().op_timeout(Duration::from_secs(5));
-        Self(Arc::new(Redis::new(settings, Handle::current(), breakers()).unwrap()))
+        let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
+        // As a cache has it.
+        match store.debts() {
+            Some(_) => {
+                let witnesses = store.witnesses();
+                Self(Arc::new(Witnessed::new(Arc::new(store), witnesses)))
+            }
+            None => Self(Arc::new(store)),
+        }
     }
 }
 

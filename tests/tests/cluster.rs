@@ -149,7 +149,7 @@ async fn while_the_master_of_the_epoch_is_away_calls_hit_and_nobody_misses_that_
         tokio::time::sleep(Duration::from_millis(600)).await;
     }
     // What nobody was told of, but that the namespace is emptied.
-    rows.iter().for_each(|row| drop(row.write()));
+    rows.iter().for_each(|row| _ = row.write());
     assert_eq!(caches[0].clear().await, Delivery::Deferred);
     assert_eq!(hits(&caches[0], &rows, 2).await.len(), 0, "who has emptied it uses nothing of it");
     cluster.nodes()[home].cont();
@@ -161,7 +161,7 @@ async fn while_the_master_of_the_epoch_is_away_calls_hit_and_nobody_misses_that_
         until("all rows are stored", async || hits(cache, &rows, 2).await.len() == rows.len()).await;
     }
     cluster.nodes()[witness].stop();
-    rows.iter().for_each(|row| drop(row.write()));
+    rows.iter().for_each(|row| _ = row.write());
     assert_eq!(caches[0].clear().await, Delivery::Deferred, "one who vouches has not heard it");
     tokio::time::sleep(Duration::from_secs(2)).await;
     hits(&caches[1], &rows, 3).await;

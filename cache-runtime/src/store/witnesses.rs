@@ -1,4 +1,4 @@
-//! Witnesses of the namespace's [epoch](crate::epoch), on a store of several servers.
+//! Witnesses of the namespace's epoch, on a store of several servers.
 //!
 //! The epoch is a register like others and has one home, but every entry rests on it. So some other servers are *witnesses*: each keeps a token, under a name that no tag has. Who empties the namespace removes the
 //! epoch first and then all those tokens, and has not emptied it before all of them have heard it. As long as the home is away, a process goes on with the epoch that it read last, if some witness has the token

@@ -177,13 +177,16 @@ fn is_fresh(heard: &Heard) -> bool {
     matches!(heard, Heard::Master { at, .. } if at.elapsed() < FRESH)
 }
 
-/// The master after the last change that any of them knows of.
+/// The master after the last change that any of them knows of. Where they differ on it, what most say: a sentinel that was busy with one change when the next came may name the wrong one under its number.
 fn newest(heard: &[Heard]) -> Option<ConnectionAddr> {
     let masters = heard.iter().filter(|one| is_fresh(one)).filter_map(|one| match one {
         Heard::Master { address, epoch, .. } => Some((epoch, address)),
         _ => None,
     });
-    masters.max_by_key(|(epoch, _)| **epoch).map(|(_, address)| address.clone())
+    let masters: Vec<(&u64, &ConnectionAddr)> = masters.collect();
+    let say_so = |master: &(&u64, &ConnectionAddr)| masters.iter().filter(|other| *other == master).count();
+    let newest = masters.iter().max_by_key(|master| (master.0, say_so(master)));
+    newest.map(|(_, address)| ConnectionAddr::clone(address))
 }
 
 /// Who asks one sentinel.
@@ -320,6 +323,17 @@ mod tests {
         tokio::time::advance(FRESH).await;
         assert_eq!(newest(&heard), None);
         assert_eq!(newest(&[heard[1].clone(), said("old", 3), Heard::NoSuchMaster]), Some(address("old")));
+    }
+
+    #[test]
+    fn of_two_masters_after_one_change_most_decide() {
+        let heard = [said("a", 4), said("a", 4), said("b", 4)];
+        for turned in 0..3 {
+            let mut heard = heard.clone();
+            heard.rotate_left(turned);
+            assert_eq!(newest(&heard), Some(address("a")));
+        }
+        assert_eq!(newest(&[said("a", 4), said("a", 4), said("b", 5)]), Some(address("b")));
     }
 
     #[test]

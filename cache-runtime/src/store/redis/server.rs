@@ -148,6 +148,36 @@ impl Server {
         self.run_again();
     }
 
+    /// Has a replica lose `master`, and not find it again until it is [let back](Self::let_back): it hears of nothing that happens from now on.
+    ///
+    /// # Panics
+    ///
+    /// When it does not lose it.
+    pub fn cut_off(&self, master: &Self) {
+        // Whom nobody knows nobody takes for a replica.
+        self.introduce("nobody");
+        until("a replica has lost its master", || {
+            // It may be between two attempts.
+            let _ = master.command(&["CLIENT", "KILL", "TYPE", "replica"]);
+            let info = self.command(&["INFO", "replication"]).unwrap_or_default();
+            field(&info, "master_link_status") == Some("down")
+        });
+    }
+
+    /// Lets a replica that was cut off find its master again.
+    pub fn let_back(&self) {
+        self.introduce("");
+        // A sentinel may have had the other name written down. Who has no configuration refuses, and has nothing to forget.
+        let _ = self.command(&["CONFIG", "REWRITE"]);
+    }
+
+    /// By which name a replica speaks to its master.
+    fn introduce(&self, name: &str) {
+        for setting in ["masteruser", "masterauth"] {
+            self.command(&["CONFIG", "SET", setting, name]).expect("a name for a replica");
+        }
+    }
+
     /// Stops it without closing anything: connections stay, and nothing is answered.
     pub fn stop(&self) {
         self.program.stop();

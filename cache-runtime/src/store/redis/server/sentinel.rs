@@ -1,14 +1,17 @@
 //! A master, two replicas and three sentinels that watch over them.
 
+use std::collections::HashSet;
 use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use super::CONFIGURATION;
 use super::Kind;
+use super::LONG_PATIENCE;
 use super::Server;
 use super::field;
 use super::until;
+use super::within;
 
 /// One master and two replicas, with three sentinels of which two decide. They call the master [`NAME`](Self::NAME), and take one for dead that was silent for a second and a half.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ impl SentinelSet {
         servers.extend((0..2).map(|_| configured(Kind::Replicated, &format!("replicaof 127.0.0.1 {port}\n"))));
         let sentinels = (0..3).map(|_| sentinel(&port)).collect();
         let set = Self { servers, sentinels };
-        until("the replicas are connected", || set.replicas() == 2);
+        until("the replicas are connected", || set.follow(0) == 2);
         until("the sentinels know each other", || {
             set.sentinels.iter().all(|sentinel| {
                 let info = sentinel.command(&["INFO", "sentinel"]).unwrap_or_default();
@@ -106,13 +109,40 @@ impl SentinelSet {
         self.master_after(before)
     }
 
-    /// Waits until both others follow the master.
+    /// Waits until both others follow the master, and tells them to. The sentinels tell one that came back only when it has said twice that it takes itself for a master, and they ask it every ten seconds.
     ///
     /// # Panics
     ///
     /// When they do not.
     pub fn until_whole(&self) {
-        until("two replicas follow the master", || self.replicas() == 2);
+        let is_whole = within(LONG_PATIENCE, || {
+            let master = self.master();
+            let port = self.servers[master].port().to_string();
+            for server in self.servers.iter().filter(|server| server.port().to_string() != port) {
+                let info = server.command(&["INFO", "replication"]).unwrap_or_default();
+                if field(&info, "master_port") != Some(&port) {
+                    // One that starts is told again.
+                    let _ = server.command(&["REPLICAOF", "127.0.0.1", &port]);
+                }
+            }
+            self.follow(master) == 2 && self.is_settled(&port)
+        });
+        let said = || self.servers.iter().map(|server| server.command(&["INFO", "replication"])).collect::<Vec<_>>();
+        assert!(is_whole, "waited {LONG_PATIENCE:?} in vain until two replicas follow the master: {:#?}", said());
+    }
+
+    /// Whether all sentinels have done with the last change. If another master falls while one of them has not, that one may take the next change for what it knows already, and name the wrong
+    /// server from then on.
+    fn is_settled(&self, port: &str) -> bool {
+        let mut epochs = HashSet::new();
+        self.sentinels.iter().all(|sentinel| {
+            let said = sentinel.command(&["SENTINEL", "MASTER", Self::NAME]).unwrap_or_default();
+            let lines: Vec<&str> = said.lines().collect();
+            let fact = |name: &str| lines.chunks_exact(2).find(|fact| fact[0] == name).map(|fact| fact[1].to_owned());
+            epochs.insert(fact("config-epoch"));
+            fact("port").as_deref() == Some(port)
+                && fact("flags").is_some_and(|flags| !flags.contains("failover_in_progress"))
+        }) && epochs.len() == 1
     }
 
     fn agreed(&self, not: Option<usize>) -> usize {
@@ -142,13 +172,10 @@ impl SentinelSet {
         field(&info, "role") == Some("master")
     }
 
-    /// How many replicas the master has whose copies are whole.
-    fn replicas(&self) -> usize {
-        let of = |server: &Server| {
-            let info = server.command(&["INFO", "replication"]).unwrap_or_default();
-            info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count()
-        };
-        self.servers.iter().map(of).max().unwrap_or(0)
+    /// How many replicas a server has whose copies are whole.
+    fn follow(&self, server: usize) -> usize {
+        let info = self.servers[server].command(&["INFO", "replication"]).unwrap_or_default();
+        info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count()
     }
 }
 
@@ -164,7 +191,9 @@ fn sentinel(port: &str) -> Server {
 
 /// One that knows after a restart what has become of it.
 fn configured(kind: Kind, configuration: &str) -> Server {
-    let server = Server::prepared(kind, &[]);
+    // Nobody who wants a copy waits for more who want one.
+    let arguments: &[&str] = if kind == Kind::Replicated { &["--repl-diskless-sync-delay", "0"] } else { &[] };
+    let server = Server::prepared(kind, arguments);
     fs::write(server.directory.join(CONFIGURATION), configuration).expect("a configuration for a server");
     server.started()
 }

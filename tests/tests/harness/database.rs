@@ -38,23 +38,26 @@ use crate::history::Row;
 use crate::history::Time;
 use crate::history::What;
 
-pub(crate) const ROWS: usize = 16;
+pub(crate) const ROWS: usize = 208;
 
 /// The database, and the record of everything that happens.
 pub(crate) struct Database {
-    rows: Mutex<[u64; ROWS]>,
+    rows: Mutex<Vec<u64>>,
     events: Mutex<Vec<Event>>,
     chance: Mutex<StdRng>,
+    /// How many milliseconds a read takes at most when it has seen what it returns.
+    longest: u64,
     stop: watch::Sender<bool>,
 }
 
 impl Database {
     /// Listens at `path`, for as long as the runtime lives.
-    pub(crate) fn listen(path: &Path, seed: u64) -> Arc<Self> {
+    pub(crate) fn listen(path: &Path, seed: u64, slow: bool) -> Arc<Self> {
         let database = Arc::new(Self {
-            rows: Mutex::default(),
+            rows: Mutex::new(vec![0; ROWS]),
             events: Mutex::default(),
             chance: Mutex::new(StdRng::seed_from_u64(seed)),
+            longest: if slow { 200 } else { 12 },
             stop: watch::Sender::new(false),
         });
         let listener = UnixListener::bind(path).expect("a socket for the database");
@@ -120,7 +123,7 @@ impl Database {
     async fn select(&self, row: Row) -> Option<u64> {
         self.pause(2).await;
         let number = self.rows.lock().unwrap()[row as usize];
-        self.pause(12).await;
+        self.pause(self.longest).await;
         // Rows that are held against the bound on loads never fail: a second failure lets everybody load.
         let fails = row < CALM && self.below(50) == 0;
         if fails {
@@ -158,6 +161,8 @@ impl Database {
 
 /// From this row on mutations are rare, and loads never fail.
 pub(crate) const CALM: Row = 8;
+/// From this row on mutations of each are so rare that what becomes of one is seen before the next.
+pub(crate) const QUIET: Row = 16;
 
 /// A worker's side of its connection.
 pub(crate) struct Remote {

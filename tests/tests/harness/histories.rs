@@ -64,6 +64,15 @@ fn an_old_value_after_a_mutator_returned_breaks_i1() {
 }
 
 #[test]
+fn only_a_read_that_begins_while_there_are_two_masters_may_be_old() {
+    let written = [commit(1, 1, 10), returned(1, 1, 1, 20, false), event(0, 25, 35, What::Divided)];
+    breaks(CRUEL, &[&written[..], &[read(2, 1, 0, 25), read(2, 1, 0, 35)]].concat(), &[]);
+    breaks(CRUEL, &[&written[..], &[read(2, 1, 0, 24), read(2, 1, 0, 36)]].concat(), &["I1", "I1"]);
+    let later = [event(0, 40, 40, What::Healed), event(1, 41, 42, What::Rested), event(0, 43, 99, What::Divided)];
+    breaks(CRUEL, &[&written[..], &later, &[read(2, 1, 0, 50)]].concat(), &["I10"]);
+}
+
+#[test]
 fn what_could_not_be_delivered_binds_its_own_process_at_once_and_others_later() {
     let written = [commit(1, 1, 10), returned(1, 1, 1, 20, true)];
     breaks(CRUEL, &[&written[..], &[read(2, 1, 0, 30)]].concat(), &[]);

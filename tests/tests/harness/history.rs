@@ -49,6 +49,8 @@ pub(crate) enum What {
     Killed,
     /// The store lost what it held, or something did not reach it.
     Fault(String),
+    /// Two servers may have taken themselves for the same master.
+    Divided,
     /// From here on nothing goes wrong any more.
     Healed,
     /// The process has delivered everything that it owed.

@@ -6,10 +6,12 @@
 //! `HARNESS_SECONDS=600 cargo test -p cache-tests --test harness promises` runs longer than usual, and `HARNESS_SEED=7` with the seed that a failure has printed. A
 //! seed decides what everybody does, not who comes first, so a rare failure may take several runs to come back.
 
+mod changes;
 mod checks;
 mod controls;
 mod database;
 mod fleet;
+mod hand;
 mod histories;
 mod history;
 mod nemesis;
@@ -17,13 +19,16 @@ mod nemesis;
 mod proxy;
 mod report;
 mod run;
+mod shards;
 mod siege;
+mod succession;
 mod worker;
 mod workload;
 
 use crate::fleet::PLAN;
 use crate::fleet::Writes;
 use crate::run::Scenario;
+use crate::run::Store;
 use crate::run::holds;
 use crate::run::soaks;
 
@@ -37,17 +42,17 @@ async fn worker() {
 
 #[test]
 fn promises_hold_in_one_process() {
-    holds(Scenario { in_process: true, ..Scenario::default() }, 2);
+    holds(Scenario { store: Store::InProcess, ..Scenario::default() }, 2);
 }
 
 #[test]
 fn promises_hold_in_one_process_that_evicts() {
-    holds(Scenario { in_process: true, capacity: Some(6), ..Scenario::default() }, 2);
+    holds(Scenario { store: Store::InProcess, capacity: Some(6), ..Scenario::default() }, 2);
 }
 
 #[test]
 fn reads_are_linearizable_in_one_process() {
-    holds(Scenario { in_process: true, ..linearizable() }, 2);
+    holds(Scenario { store: Store::InProcess, ..linearizable() }, 2);
 }
 
 #[test]
@@ -72,34 +77,51 @@ fn promises_hold_while_each_process_has_a_network_of_its_own() {
 
 #[test]
 fn promises_hold_on_memcached_while_workers_are_killed() {
-    holds(Scenario { memcached: 1, ..Scenario::default() }, 3);
+    holds(Scenario { store: Store::Memcached(1), ..Scenario::default() }, 3);
 }
 
 #[test]
 fn reads_are_linearizable_on_three_memcacheds_while_workers_are_killed() {
-    holds(Scenario { memcached: 3, ..linearizable() }, 3);
+    holds(Scenario { store: Store::Memcached(3), ..linearizable() }, 3);
 }
 
 #[test]
 fn promises_hold_on_a_memcached_that_forgets_hangs_up_and_falls_silent() {
-    holds(Scenario { memcached: 1, cruel: true, ..Scenario::default() }, 6);
+    holds(Scenario { store: Store::Memcached(1), cruel: true, ..Scenario::default() }, 6);
 }
 
 #[test]
 fn promises_hold_on_three_memcacheds_of_which_any_is_away() {
-    holds(Scenario { memcached: 3, cruel: true, ..Scenario::default() }, 6);
+    holds(Scenario { store: Store::Memcached(3), cruel: true, ..Scenario::default() }, 6);
 }
 
 #[test]
 fn promises_hold_while_sentinels_replace_the_redis() {
-    holds(Scenario { cruel: true, sentinels: true, ..Scenario::default() }, 8);
+    holds(Scenario { cruel: true, store: Store::Sentinels, ..Scenario::default() }, 8);
+}
+
+#[test]
+fn reads_are_linearizable_on_a_cluster_while_workers_are_killed() {
+    holds(Scenario { store: Store::Cluster, ..linearizable() }, 3);
+}
+
+#[test]
+fn promises_hold_on_a_cluster_whose_masters_and_slots_change() {
+    holds(Scenario { store: Store::Cluster, cruel: true, ..Scenario::default() }, 12);
 }
 
 /// `scripts/soak`
 #[test]
 #[ignore = "runs for as long as it is asked to"]
 fn soak() {
-    soaks(Scenario { cruel: true, networks: true, ..Scenario::default() });
+    let (store, networks) = match std::env::var("HARNESS_STORE").as_deref() {
+        Err(_) | Ok("redis") => (Store::Redis, true),
+        Ok("sentinel") => (Store::Sentinels, false),
+        Ok("cluster") => (Store::Cluster, false),
+        Ok("memcached") => (Store::Memcached(3), false),
+        Ok(other) => panic!("`{other}` is not a store to soak; it is `redis`, `sentinel`, `cluster` or `memcached`"),
+    };
+    soaks(Scenario { store, cruel: true, networks, ..Scenario::default() });
 }
 
 fn linearizable() -> Scenario {

@@ -18,6 +18,8 @@ pub(crate) struct Report {
     /// The longest read, by how many cached functions it goes through.
     longest: BTreeMap<u64, Duration>,
     convergence: Duration,
+    /// How long two servers may have taken themselves for one master.
+    divided: Duration,
     most_loads: u64,
     memory: Vec<Memory>,
 }
@@ -52,6 +54,7 @@ impl Report {
                 What::Failed { .. } => self.count("reads of the database that failed", 1),
                 What::Killed => self.fault("a worker is killed"),
                 What::Fault(what) => self.fault(what),
+                What::Divided => self.divided += event.length(),
                 What::Memory { kib } => memory.entry(event.process).or_default().push(*kib),
                 What::Rested => {
                     let late = healed.map_or(Duration::ZERO, |healed| event.till.since(healed));
@@ -116,6 +119,7 @@ impl fmt::Display for Report {
             writeln!(f, "longest read through {depth}: {} ms", longest.as_millis())?;
         }
         writeln!(f, "longest until all was delivered after the last fault: {} ms", self.convergence.as_millis())?;
+        writeln!(f, "two masters in one place: {} ms", self.divided.as_millis())?;
         writeln!(f, "most loads at one time in a process: {}", self.most_loads)?;
         let of_each: Vec<_> = self.memory.iter().map(|Memory { early, late }| format!("{early} -> {late}")).collect();
         let verdict = if self.grows() { "grows" } else { "does not grow" };

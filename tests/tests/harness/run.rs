@@ -7,11 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache_runtime::sim::Cluster;
 use cache_runtime::sim::Memcached;
 use cache_runtime::sim::Mutant;
 use cache_runtime::sim::SentinelSet;
 use cache_runtime::sim::Server;
+use tokio::runtime::Runtime;
 
+use crate::changes::Change;
+use crate::changes::Deck;
 use crate::checks::Rules;
 use crate::checks::Violation;
 use crate::checks::judge;
@@ -19,6 +23,7 @@ use crate::database::Database;
 use crate::fleet::Fleet;
 use crate::fleet::Plan;
 use crate::fleet::Writes;
+use crate::hand::Hand;
 use crate::history::Event;
 use crate::history::Time;
 use crate::history::What;
@@ -27,31 +32,57 @@ use crate::nemesis::Nemesis;
 use crate::nemesis::Severity;
 use crate::proxy::Proxy;
 use crate::report::Report;
+use crate::shards::Shards;
 use crate::siege::Siege;
+use crate::succession::Succession;
 
 /// What a run is to be.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scenario {
-    /// One process on the in-process store, rather than three on a Redis.
-    pub(crate) in_process: bool,
-    /// Three processes on so many servers of Memcached, if on any.
-    pub(crate) memcached: usize,
+    pub(crate) store: Store,
     pub(crate) capacity: Option<usize>,
     pub(crate) writes: Writes,
     /// Reads are claimed to be linearizable.
     pub(crate) linearizable: bool,
     /// The store forgets, hangs up and falls silent.
     pub(crate) cruel: bool,
-    /// Each process has a network of its own, which goes wrong by itself.
+    /// Each process has a network of its own, which goes wrong by itself. Only on one Redis.
     pub(crate) networks: bool,
-    /// The Redis is a master behind sentinels, and is replaced now and then.
-    pub(crate) sentinels: bool,
+    /// Nothing goes wrong but that masters and slots change in these ways.
+    pub(crate) changes: Option<&'static [Change]>,
+    /// A master that has taken another's place is trusted with what it holds.
+    pub(crate) warm: bool,
+    /// Reads of the database take long.
+    pub(crate) slow: bool,
     /// The rule that is broken.
     pub(crate) mutant: Option<Mutant>,
 }
 
-/// The longest part of a run that is judged at once, so that a long run needs no more memory than a short one.
+/// What the processes share: one of them works on the memory of its own, and three on each of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Store {
+    InProcess,
+    #[default]
+    Redis,
+    /// A Redis that is the master behind sentinels, and is replaced now and then.
+    Sentinels,
+    Cluster,
+    /// So many servers.
+    Memcached(usize),
+}
+
+/// The servers of a run.
+enum Servers {
+    None,
+    Redis(Server),
+    Sentinels(SentinelSet),
+    Cluster(Cluster),
+    Memcached(Vec<Memcached>),
+}
+
+/// The longest part of a run that is judged at once, so that a long run needs no more memory than a short one: where masters change, some of that takes longer.
 const LONGEST: u64 = 8;
+const LONGEST_OF_CHANGES: u64 = 60;
 
 /// How much longer than planned a run may take until enough was tried: a machine may be busy, and a worker that is killed leaves a mark that keeps others from storing.
 const PATIENCE: u64 = 6;
@@ -67,7 +98,7 @@ pub(crate) fn holds(scenario: Scenario, seconds: u64) {
     let mut seed = number("HARNESS_SEED").unwrap_or_else(rand::random);
     let (mut ran, mut tried) = (0, Tried::default());
     while ran < planned || (!tried.is_enough(planned) && ran < PATIENCE * planned) {
-        let seconds = if ran < planned { (planned - ran).min(LONGEST) } else { planned.min(LONGEST) };
+        let seconds = if ran < planned { planned - ran } else { planned }.min(scenario.longest());
         let history = run(scenario, seed, Duration::from_secs(seconds));
         let violations = judge(&history, scenario.rules());
         if let Some(violation) = violations.first() {
@@ -128,6 +159,10 @@ impl Scenario {
         Duration::from_millis(if self.cruel { 400 } else { 1500 })
     }
 
+    fn longest(self) -> u64 {
+        if matches!(self.store, Store::Sentinels | Store::Cluster) { LONGEST_OF_CHANGES } else { LONGEST }
+    }
+
     fn plan(self, seed: u64, socket: PathBuf) -> Plan {
         Plan {
             seed,
@@ -138,10 +173,45 @@ impl Scenario {
             lease: if self.cruel { Duration::from_millis(400) } else { Duration::from_secs(2) },
             guard: self.guard(),
             op_timeout: Duration::from_millis(if self.cruel { 150 } else { 3000 }),
-            // Few enough for them to matter.
-            max_loads: 3,
+            // Few enough for them to matter, and enough for loads that take long.
+            max_loads: if self.slow { 64 } else { 3 },
             writes: self.writes,
             broken: self.mutant.map(|mutant| format!("{mutant:?}")),
+        }
+    }
+}
+
+impl Servers {
+    fn start(store: Store) -> Self {
+        match store {
+            Store::InProcess => Self::None,
+            Store::Redis => Self::Redis(Server::start()),
+            Store::Sentinels => Self::Sentinels(SentinelSet::start()),
+            Store::Cluster => Self::Cluster(Cluster::start()),
+            Store::Memcached(count) => Self::Memcached((0..count).map(|_| Memcached::start()).collect()),
+        }
+    }
+
+    /// Proxies on the ways that go wrong: one before each worker, or before each server.
+    fn ways(&self, scenario: Scenario, runtime: &Runtime) -> Vec<Proxy> {
+        let before = |url: String| runtime.block_on(Proxy::before(&url));
+        match self {
+            Self::Redis(server) if scenario.networks => (0..WORKERS).map(|_| before(server.url())).collect(),
+            Self::Memcached(servers) => servers.iter().map(|server| before(server.url())).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Where the store is for each worker.
+    fn urls(&self, scenario: Scenario, ways: &[Proxy]) -> Vec<String> {
+        let warm = if scenario.warm { "?failover=warm" } else { "" };
+        match self {
+            Self::None => vec!["memory:".to_owned()],
+            Self::Redis(_) if scenario.networks => ways.iter().map(Proxy::url).collect(),
+            Self::Redis(server) => vec![server.url() + warm; WORKERS],
+            Self::Sentinels(set) => vec![set.url() + warm; WORKERS],
+            Self::Cluster(cluster) => vec![cluster.url() + warm; WORKERS],
+            Self::Memcached(_) => vec![Proxy::memcached_url(ways); WORKERS],
         }
     }
 }
@@ -149,47 +219,36 @@ impl Scenario {
 /// What happened in a run.
 pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event> {
     let directory = Directory::new();
-    let set = scenario.sentinels.then(SentinelSet::start);
-    let server = (!scenario.in_process && !scenario.sentinels && scenario.memcached == 0).then(Server::start);
-    let servers: Vec<Memcached> = (0..scenario.memcached).map(|_| Memcached::start()).collect();
+    let servers = Servers::start(scenario.store);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let socket = directory.0.join("database");
     let database = {
         let _on = runtime.enter();
-        Database::listen(&socket, seed)
+        Database::listen(&socket, seed, scenario.slow)
     };
-    let networks: Vec<Proxy> = match &server {
-        Some(server) if scenario.networks => {
-            (0..WORKERS).map(|_| runtime.block_on(Proxy::before(&server.url()))).collect()
-        }
-        _ => Vec::new(),
-    };
-    let ways: Vec<Proxy> = servers.iter().map(|server| runtime.block_on(Proxy::before(&server.url()))).collect();
-    let urls = match (&server, &set) {
-        (None, Some(set)) => vec![set.url(); WORKERS],
-        (None, None) if scenario.memcached > 0 => vec![Proxy::memcached_url(&ways); WORKERS],
-        (None, None) => vec!["memory:".to_owned()],
-        (Some(_), _) if scenario.networks => networks.iter().map(Proxy::url).collect(),
-        (Some(server), _) => vec![server.url(); WORKERS],
-    };
-    let mut fleet = Fleet::start(scenario.plan(seed, socket), urls);
+    let ways = servers.ways(scenario, &runtime);
+    let mut fleet = Fleet::start(scenario.plan(seed, socket), servers.urls(scenario, &ways));
     let last = Time::now().after(length);
     let severity = if scenario.cruel { Severity::Cruel } else { Severity::Kind };
-    match (&server, &set) {
-        (None, None) if scenario.memcached > 0 => {
-            let (database, servers, ways, fleet) = (&*database, &servers[..], &ways[..], &mut fleet);
-            Siege { severity, database, servers, ways, fleet }.rage(seed, last);
+    let (hand, fleet_of) = (Hand::new(&database, seed), &mut fleet);
+    let deck = |all: &'static [Change]| Deck::of(all, scenario.changes);
+    match &servers {
+        Servers::None => std::thread::sleep(length),
+        Servers::Redis(server) => {
+            Nemesis { severity, hand, server, fleet: fleet_of, networks: &ways, runtime: &runtime }.rage(last);
         }
-        (Some(server), _) => {
-            Nemesis::new(severity, seed, &database, server, &mut fleet, (&networks, &runtime)).rage(last);
+        Servers::Sentinels(set) => {
+            Succession { hand, set, fleet: fleet_of, deck: deck(&Change::OF_SENTINELS) }.rage(last);
         }
-        (None, Some(set)) => {
-            let master = &set.servers()[set.master()];
-            let nemesis = Nemesis::new(severity, seed, &database, master, &mut fleet, (&networks, &runtime));
-            nemesis.also_of(set).rage(last);
+        Servers::Cluster(cluster) => {
+            let deck = deck(&Change::OF_CLUSTER);
+            Shards { severity, hand, cluster, fleet: fleet_of, deck }.rage(last);
         }
-        (None, None) => std::thread::sleep(length),
+        Servers::Memcached(servers) => {
+            let (database, ways, only_restarts) = (&*database, &ways[..], scenario.changes.is_some());
+            Siege { severity, database, servers, ways, fleet: fleet_of, only_restarts }.rage(seed, last);
+        }
     }
     database.stop();
     for stranded in fleet.end() {

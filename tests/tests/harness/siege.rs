@@ -12,6 +12,7 @@ use crate::fleet::Fleet;
 use crate::history::Event;
 use crate::history::Time;
 use crate::history::What;
+use crate::nemesis::PAUSE;
 use crate::nemesis::Severity;
 use crate::proxy::Proxy;
 
@@ -24,6 +25,8 @@ pub(crate) struct Siege<'a> {
     /// The way to each server.
     pub(crate) ways: &'a [Proxy],
     pub(crate) fleet: &'a mut Fleet,
+    /// Servers are restarted and nothing else happens.
+    pub(crate) only_restarts: bool,
 }
 
 impl Siege<'_> {
@@ -31,7 +34,9 @@ impl Siege<'_> {
     pub(crate) fn rage(mut self, seed: u64, last: Time) {
         let mut chance = StdRng::seed_from_u64(seed ^ 0xbad);
         while Time::now() < last {
-            std::thread::sleep(Duration::from_millis(chance.random_range(10..100)));
+            // Between two restarts there is time to connect.
+            let least = if self.only_restarts { 100 } else { 10 };
+            std::thread::sleep(Duration::from_millis(chance.random_range(least..least + 90)));
             self.harm(&mut chance);
         }
         self.database.record(Event::since(Time::now(), 0, What::Healed));
@@ -43,6 +48,10 @@ impl Siege<'_> {
         let (server, way, from) = (&self.servers[number], &self.ways[number], Time::now());
         let worker = chance.random_range(0..8);
         let what = match chance.random_range(0..harms) {
+            _ if self.only_restarts => {
+                server.restart();
+                "was killed and is back, empty"
+            }
             0 => return self.database.record(self.fleet.replace(worker)),
             _ if self.severity == Severity::Kind => return,
             1..4 => {
@@ -69,7 +78,7 @@ impl Siege<'_> {
                 server.restart();
                 "was away and is back, empty"
             }
-            18 => return self.database.record(self.fleet.pause(worker, Duration::from_millis(700))),
+            18 => return self.database.record(self.fleet.pause(worker, PAUSE)),
             _ => return,
         };
         self.database.record(Event::since(from, 0, What::Fault(format!("server {number} {what}"))));

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::database::CALM;
+use crate::database::QUIET;
 use crate::database::ROWS;
 use crate::database::Remote;
 use crate::fleet::Plan;
@@ -34,6 +35,7 @@ use crate::workload::kept;
 use crate::workload::left;
 use crate::workload::pair;
 use crate::workload::price;
+use crate::workload::quiet;
 use crate::workload::stock;
 use crate::workload::write;
 
@@ -63,6 +65,8 @@ pub(crate) async fn work(plan: Plan) {
         actors.spawn(act(&stage, number, write_for_a_while));
     }
     actors.spawn(act(&stage, 13, write_calmly_for_a_while));
+    actors.spawn(act(&stage, 14, read_quietly_for_a_while));
+    actors.spawn(act(&stage, 15, write_quietly_for_a_while));
     let watch = tokio::spawn(watch_deliveries(stage.clone()));
     let weigh = tokio::spawn(watch_memory(stage.clone()));
     stage.database.stopped().await;
@@ -121,6 +125,18 @@ async fn read_calmly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
         within_reason(&stage, "calm", 1, async { Some(vec![calm(&stage, row).await.seen(row)]) }).await;
         tokio::time::sleep(Duration::from_micros(chance.random_range(0..1500))).await;
     }
+}
+
+async fn read_quietly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
+    while !is_done(&stage) {
+        read_quietly(&stage, chance.random_range(QUIET..ROWS as u64)).await;
+        tokio::time::sleep(Duration::from_micros(chance.random_range(0..4000))).await;
+    }
+}
+
+async fn read_quietly(stage: &Stage, row: Row) {
+    let read = async { Some(vec![quiet(stage, row).await.ok()?.seen(row)]) };
+    within_reason(stage, &format!("quiet:{row}"), 1, read).await;
 }
 
 /// One read of a row, or of something made of rows.
@@ -230,6 +246,15 @@ async fn write_calmly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
     }
 }
 
+async fn write_quietly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
+    let ways = How::all_of(stage.plan.writes);
+    while !is_done(&stage) {
+        tokio::time::sleep(Duration::from_millis(chance.random_range(50..150))).await;
+        let how = ways[chance.random_range(0..ways.len())];
+        mutate(&stage, how, chance.random_range(QUIET..ROWS as u64), REASON).await;
+    }
+}
+
 /// Calls a mutator, drops it at `limit`, and says what came of it.
 async fn mutate(stage: &Stage, how: How, row: Row, limit: Duration) {
     let number = stage.mutations.fetch_add(1, Ordering::Relaxed);
@@ -282,6 +307,9 @@ async fn come_to_rest(stage: &Arc<Stage>) {
                 read(stage, choice, row).await;
             }
         }
+        for row in QUIET..ROWS as u64 {
+            read_quietly(stage, row).await;
+        }
     };
     scope(stage.cache.clone(), reading).await;
 }
@@ -313,4 +341,4 @@ fn tally(stage: &Stage) {
     stage.report(Time::now(), what);
 }
 
-const _: () = assert!(CALM + 3 <= ROWS as u64 && HOT <= CALM);
+const _: () = assert!(CALM + 3 <= QUIET && QUIET < ROWS as u64 && HOT <= CALM);

@@ -1,7 +1,8 @@
 //! What a worker calls: annotated functions over the database.
 //!
 //! A value is the number of the commit that it was read from, and the row that it belongs to. Rows below [`CALM`] are written all the time, through every mode; those
-//! above it seldom, and their entries expire quickly, so that most of their loads are nobody's fault.
+//! above it seldom, and their entries expire quickly, so that most of their loads are nobody's fault. Of those above [`QUIET`] there are many, and each is written once in some seconds: what was lost with a
+//! server is still missed when it is back.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::database::CALM;
+use crate::database::QUIET;
 use crate::database::Remote;
 use crate::fleet::Plan;
 use crate::fleet::Writes;
@@ -182,6 +184,12 @@ pub(crate) async fn calm(stage: &Stage, row: Row) -> Stock {
     Stock { row, number }
 }
 
+#[cached(ttl = "60s", key = "quiet:{row}", tags = ["quiet:{row}"], skip(stage))]
+pub(crate) async fn quiet(stage: &Stage, row: Row) -> Result<Stock, Down> {
+    let number = stage.select(row).await.ok_or(Down)?;
+    Ok(Stock { row, number })
+}
+
 /// A number of an update, and where it was made.
 type Update = (Row, u64);
 
@@ -226,9 +234,33 @@ pub(crate) async fn write_calm(stage: &Stage, update: Update) -> u64 {
     stage.database.update(update.0, update.1).await
 }
 
+#[invalidates(key = "quiet:{update.0}")]
+pub(crate) async fn write_quiet_key(stage: &Stage, update: Update) -> u64 {
+    stage.database.update(update.0, update.1).await
+}
+
+#[invalidates(tags = ["quiet:{update.0}"])]
+pub(crate) async fn write_quiet_tag(stage: &Stage, update: Update) -> u64 {
+    stage.database.update(update.0, update.1).await
+}
+
+#[invalidates(key = "quiet:{update.0}", mode = linearizable)]
+pub(crate) async fn write_quiet_key_strictly(stage: &Stage, update: Update) -> u64 {
+    stage.database.update(update.0, update.1).await
+}
+
+#[invalidates(tags = ["quiet:{update.0}"], mode = linearizable)]
+pub(crate) async fn write_quiet_tag_strictly(stage: &Stage, update: Update) -> u64 {
+    stage.database.update(update.0, update.1).await
+}
+
 /// Calls one of the mutators, and returns the number of the commit.
 pub(crate) async fn write(stage: &Stage, how: How, update: Update) -> u64 {
     match how {
+        How::Key if update.0 >= QUIET => write_quiet_key(stage, update).await,
+        How::KeyStrictly if update.0 >= QUIET => write_quiet_key_strictly(stage, update).await,
+        How::TagStrictly if update.0 >= QUIET => write_quiet_tag_strictly(stage, update).await,
+        _ if update.0 >= QUIET => write_quiet_tag(stage, update).await,
         _ if update.0 >= CALM => write_calm(stage, update).await,
         How::Key => write_key(stage, update).await.unwrap_or_else(|number| number),
         How::Tag => write_tag(stage, update).await,

@@ -41,6 +41,7 @@ use crate::policy::Unset;
 use crate::site::Site;
 use crate::store::Targets;
 use crate::store::off::Off;
+use crate::tag_sets::Tag;
 
 /// A cache: a store, and everything that keeps it from lying.
 ///
@@ -224,6 +225,35 @@ impl Cache {
         static SITE: Site = Site::invalidates("cache_runtime::Cache", "invalidate_tags");
         let tags = tags.into_iter().map(|tag| Name::new(tag.as_ref().as_bytes())).collect();
         invalidation::invalidate(self.core(), &SITE, Targets { keys: Vec::new(), tags }).await
+    }
+
+    /// What can be asked about the entries that have `tag`, the full text of a tag as for [`invalidate_tags`](Self::invalidate_tags), where the cache was built with
+    /// [`tag_sets`](Builder::tag_sets).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, cached, scope};
+    ///
+    /// #[cached(ttl = "1m", key = "user:{id}", tags = ["users"])]
+    /// async fn user(id: u64) -> String {
+    ///     format!("user {id}")
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::builder().tag_sets(10_000).build()?;
+    /// scope(cache.clone(), async { drop((user(7).await, user(8).await)) }).await;
+    ///
+    /// let users = cache.tag("users");
+    /// assert_eq!(users.count().await?, 2);
+    /// for entry in users.entries().await? {
+    ///     println!("{} takes {} bytes, for {:?}", entry.key(), entry.size(), entry.remaining());
+    /// }
+    /// # Ok::<(), cache_runtime::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn tag(&self, tag: impl AsRef<str>) -> Tag {
+        Tag::new(self.core(), Name::new(tag.as_ref().as_bytes()))
     }
 
     /// Empties the namespace at once: nothing that was loaded before this was called is served any more, whatever its key and tags.

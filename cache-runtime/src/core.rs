@@ -31,6 +31,7 @@ use crate::local::Local;
 use crate::metrics::Metrics;
 use crate::store::Keeps;
 use crate::store::Store;
+use crate::tag_sets::TagSets;
 use crate::token::Dependency;
 use crate::token::Register;
 
@@ -52,6 +53,7 @@ pub(crate) struct Core {
     pub(crate) closing: Closing,
     /// What is known of the namespace's epoch, on a store outside of this process. Within it, what is emptied is empty.
     pub(crate) epoch: Option<Epoch>,
+    pub(crate) tag_sets: TagSets,
     /// What entries inherited when they were last seen, so that a hit on a nested entry reads that in the same round trip.
     pub(crate) inherited: Hints<Name, Arc<[Register]>>,
     /// The rule that this cache breaks, as a negative control.
@@ -129,6 +131,8 @@ pub(crate) struct Settings {
     pub(crate) packing: Packing,
     /// The largest encoded value that the in-process store keeps, if that is bounded in bytes: values are weighed then.
     pub(crate) heaviest: Option<u64>,
+    /// The most entries of a tag that are listed, if any are.
+    pub(crate) tag_sets: Option<usize>,
 }
 
 impl Default for Settings {
@@ -152,6 +156,7 @@ impl Default for Settings {
             namespace: "cache".into(),
             packing: Packing::default(),
             heaviest: None,
+            tag_sets: None,
         }
     }
 }
@@ -168,6 +173,7 @@ pub(crate) struct Loaded {
 impl Core {
     pub(crate) fn new(store: Arc<dyn Store>, host: Arc<dyn Host>, clock: Clock, settings: Settings) -> Self {
         let (metrics, bulkhead) = (Metrics::new(&settings.namespace), settings.bulkhead);
+        let tag_sets = TagSets::new(settings.tag_sets.filter(|_| store.lists()));
         let epoch = (store.keeps() == Keeps::Bytes).then(Epoch::default);
         Self {
             store,
@@ -182,6 +188,7 @@ impl Core {
             touched: Hints::new(10_000),
             closing: Closing::default(),
             epoch,
+            tag_sets,
             inherited: Hints::new(10_000),
             #[cfg(feature = "sim")]
             broken: None,

@@ -8,7 +8,8 @@
 //!
 //! The epoch is the token of the namespace's [epoch](crate::epoch); no entry that is served is without one. In memory it is a dependency like the others, and the first.
 //!
-//! The flags say in which [form](Form) the payload is; no flag means plain JSON. One more says that the function found nothing; then it is alone, and the payload is empty. A flag that is not known makes an entry of another format of it.
+//! The flags say in which [form](Form) the payload is; no flag means plain JSON. One more says that the function found nothing; then no form is said, and the payload is empty.
+//! Another says that the entry may be of use after it was invalidated. A flag that is not known makes an entry of another format of it.
 //!
 //! The checksum is the XXH3 of the payload with that of everything before as its seed. Numbers are little-endian. The payload comes last and as it is, so JSON stays readable in the store. Whatever is off by a bit, a byte or a
 //! length is [`Unreadable`], never a panic and never a value.
@@ -49,6 +50,8 @@ pub(crate) struct Header {
     pub(crate) ttl: Duration,
     /// How long its load took.
     pub(crate) load: Duration,
+    /// Whether it may be served after it was invalidated, where its function fails.
+    pub(crate) even_invalidated: bool,
     /// Its own tags and everything it inherited, as they were before the load.
     pub(crate) dependencies: Vec<Dependency>,
 }
@@ -105,6 +108,8 @@ const FORMAT: u8 = 2;
 const FLAGS_AT: usize = 3;
 /// The flag of an entry that says that there is nothing.
 const EMPTY: u8 = 0x80;
+/// The flag of an entry that may be of use after it was invalidated.
+const EVEN_INVALIDATED: u8 = 0x40;
 /// The most dependencies that an entry may have, whatever its cache allows.
 pub(crate) const MOST_DEPENDENCIES: usize = 1024;
 /// Everything before the dependencies.
@@ -149,7 +154,7 @@ impl Header {
         let length_at = out.len();
         out.extend_from_slice(&[0; 4 + CHECKSUM]);
         let payload_at = out.len();
-        out[FLAGS_AT] = encode(&mut out)?;
+        out[FLAGS_AT] = encode(&mut out)? | if self.even_invalidated { EVEN_INVALIDATED } else { 0 };
         let length = u32::try_from(out.len() - payload_at).map_err(|_| Unreadable::Length)?;
         out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
         let checksum = checksum(&out[..length_at + 4], &out[payload_at..]);
@@ -176,6 +181,16 @@ impl Header {
         out.extend_from_slice(&(dependencies as u16).to_le_bytes());
         Ok(())
     }
+
+    /// What the first of the bytes of the entry of `key` say, which nothing vouches for: the checksum is of all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable::Length`] if that is not all of the header, or another, which says what was off first.
+    pub(crate) fn glimpse(key: &Name, head: &Bytes) -> Result<Self, Unreadable> {
+        let Head { header, of_key, .. } = Reader { bytes: head, at: 0 }.head(&[])?;
+        if of_key == digest(key) { Ok(header) } else { Err(Unreadable::Key) }
+    }
 }
 
 impl Stored {
@@ -186,33 +201,7 @@ impl Stored {
     /// [`Unreadable`], which says what was off first.
     pub(crate) fn decode(key: &Name, bytes: &Bytes, known: &[Register]) -> Result<Self, Unreadable> {
         let mut reader = Reader { bytes, at: 0 };
-        if reader.take::<2>()? != *MAGIC || reader.take::<1>()? != [FORMAT] {
-            return Err(Unreadable::Format);
-        }
-        let [flags] = reader.take()?;
-        if flags != EMPTY && flags & !Form::FLAGS != 0 {
-            return Err(Unreadable::Format);
-        }
-        let of_key = u128::from_le_bytes(reader.take()?);
-        let mut header = Header {
-            schema: u64::from_le_bytes(reader.take()?),
-            version: u32::from_le_bytes(reader.take()?),
-            created: u64::from_le_bytes(reader.take()?),
-            ttl: Duration::from_millis(u64::from_le_bytes(reader.take()?)),
-            load: Duration::from_millis(u32::from_le_bytes(reader.take()?).into()),
-            dependencies: Vec::new(),
-        };
-        let epoch = Token(u128::from_le_bytes(reader.take()?));
-        if epoch != NO_EPOCH {
-            header.dependencies.push(Dependency { register: epoch::register(), token: epoch });
-        }
-        let dependencies = u16::from_le_bytes(reader.take()?);
-        if usize::from(dependencies) > MOST_DEPENDENCIES {
-            return Err(Unreadable::Length);
-        }
-        for _ in 0..dependencies {
-            header.dependencies.push(reader.dependency(known)?);
-        }
+        let Head { flags, of_key, header } = reader.head(known)?;
         let payload = reader.payload()?;
         if of_key != digest(key) {
             return Err(Unreadable::Key);
@@ -224,6 +213,14 @@ impl Stored {
         };
         Ok(Self { header, payload, weight: None, origin: None })
     }
+}
+
+/// What stands before the payload.
+struct Head {
+    /// Those of the payload.
+    flags: u8,
+    of_key: u128,
+    header: Header,
 }
 
 /// Reads forward, and never past the end.
@@ -242,6 +239,39 @@ impl Reader<'_> {
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
         self.slice(N)?.try_into().map_err(|_| Unreadable::Length)
+    }
+
+    fn head(&mut self, known: &[Register]) -> Result<Head, Unreadable> {
+        if self.take::<2>()? != *MAGIC || self.take::<1>()? != [FORMAT] {
+            return Err(Unreadable::Format);
+        }
+        let [all] = self.take()?;
+        let flags = all & !EVEN_INVALIDATED;
+        if flags != EMPTY && flags & !Form::FLAGS != 0 {
+            return Err(Unreadable::Format);
+        }
+        let of_key = u128::from_le_bytes(self.take()?);
+        let mut header = Header {
+            schema: u64::from_le_bytes(self.take()?),
+            version: u32::from_le_bytes(self.take()?),
+            created: u64::from_le_bytes(self.take()?),
+            ttl: Duration::from_millis(u64::from_le_bytes(self.take()?)),
+            load: Duration::from_millis(u32::from_le_bytes(self.take()?).into()),
+            even_invalidated: all & EVEN_INVALIDATED != 0,
+            dependencies: Vec::new(),
+        };
+        let epoch = Token(u128::from_le_bytes(self.take()?));
+        if epoch != NO_EPOCH {
+            header.dependencies.push(Dependency { register: epoch::register(), token: epoch });
+        }
+        let dependencies = u16::from_le_bytes(self.take()?);
+        if usize::from(dependencies) > MOST_DEPENDENCIES {
+            return Err(Unreadable::Length);
+        }
+        for _ in 0..dependencies {
+            header.dependencies.push(self.dependency(known)?);
+        }
+        Ok(Head { flags, of_key, header })
     }
 
     fn dependency(&mut self, known: &[Register]) -> Result<Dependency, Unreadable> {
@@ -341,6 +371,7 @@ mod tests {
                     created,
                     ttl: Duration::from_millis(ttl),
                     load: Duration::from_millis(load.into()),
+                    even_invalidated: version % 2 == 1,
                     dependencies,
                 }
             },
@@ -413,6 +444,7 @@ mod tests {
             created: 0,
             ttl: Duration::from_secs(1),
             load: Duration::ZERO,
+            even_invalidated: false,
             dependencies: Vec::new(),
         };
         let bytes = Bytes::from(encoded(&header, &Name::new(b"user:7"), b"{}"));

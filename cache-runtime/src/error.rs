@@ -1,8 +1,8 @@
-//! What can go wrong when a cache is set up. Nothing does when it is used, but where a function asks for that.
+//! What can go wrong when a cache is set up. Nothing does when it is used, but where a function asks for that, and where a tag is asked for its entries.
 
 use std::fmt;
 
-/// Why a cache could not be built or installed, or why a mutation was rejected.
+/// Why a cache could not be built or installed, why a mutation was rejected, or why the entries of a tag cannot be said.
 ///
 /// No call of a cached function fails with one, unless it says `overload = reject`: a store that is away means running the function. A mutator fails with one only if it says
 /// `on_unreachable = reject`. [`is_overload`](Self::is_overload) and [`is_unreachable`](Self::is_unreachable) tell these apart from everything else.
@@ -36,6 +36,10 @@ pub(crate) enum Kind {
     Unreachable(String),
     #[error("{0} cannot be used: {1}")]
     Unusable(String, String),
+    #[error("a Memcached cannot say which entries have a tag; use the in-process store or a Redis for that")]
+    Unlisting,
+    #[error("the entries of a tag cannot be said: {0}")]
+    Unlisted(String),
     #[cfg(any(feature = "redis", feature = "memcached"))]
     #[error("the system has no thread for the cache")]
     Thread,
@@ -84,6 +88,25 @@ impl Error {
     /// Whether it is the error of a call that found no place among the loads that may run at once, and whose function says [`reject_overload`](crate::Entry::reject_overload).
     pub fn is_overload(&self) -> bool {
         matches!(self.0, Kind::Overload)
+    }
+
+    /// Whether it says that the store cannot do this at all, whatever is set: a Memcached keeps no [tag sets](crate::Cache::tag).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cache_runtime::Cache;
+    ///
+    /// # #[cfg(feature = "memcached")]
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::builder().url("memcached://127.0.0.1").tag_sets(10_000).build()?;
+    /// let error = cache.tag("users").count().await.unwrap_err();
+    /// assert!(error.is_unsupported());
+    /// # Ok::<(), cache_runtime::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.0, Kind::Unlisting)
     }
 
     pub(crate) fn overload() -> Self {

@@ -153,6 +153,7 @@ mod tests {
             created: 2,
             ttl: Duration::from_secs(60),
             load: Duration::from_millis(3),
+            even_invalidated: false,
             dependencies: vec![Dependency { register, token: Token(9) }],
         };
         let put = |out: &mut Vec<u8>| {

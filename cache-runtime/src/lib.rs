@@ -82,6 +82,7 @@ pub mod sim;
 mod site;
 mod store;
 mod sync;
+mod tag_sets;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod token;
@@ -182,3 +183,5 @@ pub use crate::policy::Unset;
 pub use crate::scope::scope;
 pub use crate::site::Role;
 pub use crate::site::Site;
+pub use crate::tag_sets::Tag;
+pub use crate::tag_sets::TaggedEntry;

@@ -61,6 +61,10 @@ use crate::store::Reply;
 use crate::store::Steal;
 use crate::store::Store;
 use crate::store::Targets;
+use crate::store::listing::Glimpse;
+use crate::store::listing::Gone;
+use crate::store::listing::Listed;
+use crate::store::listing::Page;
 use crate::sync::Mutex;
 use crate::sync::MutexGuard;
 use crate::sync::lock;
@@ -258,7 +262,10 @@ impl Local {
             Some((token, cell))
         };
         let tokens = held.header().dependencies.iter().map(alive).collect::<Option<Tokens>>()?;
-        let weight = held.weight().map_or(1, |encoded| encoded + OVERHEAD);
+        let weight = match self.capacity {
+            Capacity::Entries(_) => 1,
+            Capacity::Bytes(_) => held.weight().map_or(1, |encoded| encoded + OVERHEAD),
+        };
         Some(Kept::new(
             &**held,
             fill.lease,
@@ -279,6 +286,32 @@ impl Local {
         let Some(kept) = kept.filter(|_| !self.closed.load(Ordering::SeqCst)) else { return false };
         self.entries.insert(fill.key.clone(), Arc::new(kept));
         true
+    }
+
+    /// Forgets what was invalidated or is past its time, which would be found out when it is read next, or make room when there is none.
+    pub(crate) fn purge(&self) {
+        let now = self.clock.now();
+        for (key, kept) in self.entries.iter() {
+            if kept.has_ended(now) || kept.is_dead(now) {
+                self.remove(&key, kept.fill());
+            }
+        }
+    }
+
+    /// Forgets the entry of `key` if it is still the one that was filled under `lease`, and says whether it was.
+    fn remove(&self, key: &Name, lease: LeaseId) -> bool {
+        self.entries.remove_if(key, |kept| kept.fill() == lease).is_some()
+    }
+
+    /// All entries that have `tag`. They are found by looking at every one, so that storing one costs nothing more.
+    fn with_tag(&self, tag: &Name) -> Vec<Listed> {
+        let now = self.clock.now();
+        let kept = self.entries.iter().filter(|(_, kept)| !kept.has_ended(now) && kept.has_tag(tag));
+        let listed = kept.map(|(key, kept)| {
+            let (lease, size) = (kept.fill(), kept.encoded());
+            Listed { key, noted: 0, entry: Some(Glimpse { lease, head: Blob::Value(kept), size }) }
+        });
+        listed.collect()
     }
 
     /// Forgets every entry, and with it the right to store what is being loaded.
@@ -412,6 +445,19 @@ impl Store for Local {
         let now = self.clock.now();
         self.change(&targets, |shard, register| shard.revoke(register, ended, now));
         ready(())
+    }
+
+    fn lists(&self) -> bool {
+        true
+    }
+
+    fn listed(&self, tag: Name, _: Option<u64>) -> Reply<'_, Page> {
+        ready(Page { listed: self.with_tag(&tag), next: None })
+    }
+
+    fn discard(&self, _: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        let removed = gone.iter().filter(|gone| gone.lease.is_some_and(|lease| self.remove(&gone.key, lease)));
+        ready(removed.count() as u64)
     }
 }
 

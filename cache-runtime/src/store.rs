@@ -16,6 +16,7 @@
 //!
 //! `conformance` holds the same as tests, which every store runs.
 
+pub(crate) mod listing;
 pub(crate) mod off;
 #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim"))]
 pub(crate) mod shielded;
@@ -33,6 +34,9 @@ use crate::envelope::Origin;
 use crate::envelope::Payload;
 use crate::envelope::Stored;
 use crate::key::Name;
+use crate::store::listing::Gone;
+use crate::store::listing::Listing;
+use crate::store::listing::Page;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -91,6 +95,27 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Invalidates everything in `targets`, and takes `ended` off the marks. Marks of other mutations stay, under a new token.
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()>;
+
+    /// Whether it can say which entries have a tag.
+    fn lists(&self) -> bool {
+        false
+    }
+
+    /// Some of the entries that are listed under `tag`, from a place that the page before named, or from the start. What is listed all the while is on one page at least.
+    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
+        drop((tag, from));
+        unlisted()
+    }
+
+    /// Takes entries off the list of `tag` that were not stored anew since, removes those that are to be removed and still the same, and says how many it removed.
+    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        drop((tag, gone));
+        unlisted()
+    }
+}
+
+fn unlisted<'a, T: Send + 'a>() -> Reply<'a, T> {
+    Box::pin(std::future::ready(Err(StoreError::Refused("it lists nothing".to_owned()))))
 }
 
 /// The reply of a store.
@@ -253,6 +278,9 @@ pub(crate) struct Fill {
         expect(dead_code, reason = "in process nothing expires but entries")
     )]
     pub(crate) token_life: Duration,
+    /// Where it is to be listed, on a store that lists.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "in process entries are found without lists"))]
+    pub(crate) listing: Option<Listing>,
 }
 
 /// What a mutation makes stale.

@@ -297,6 +297,19 @@ impl Builder {
         self
     }
 
+    /// Lists, for each tag, up to so many of the entries that have it, so that [`Cache::tag`] can say which these are, and so that what was invalidated by a tag is removed from the store soon
+    /// after, where otherwise it takes up memory until it expires. Defaults to none.
+    ///
+    /// Nothing that is promised rests on these lists. On a Redis a list costs one more command for each tag whenever an entry is stored, and some 150 bytes for each entry and tag; it drops
+    /// what expires first when it is full, and ends with the last entry on it. In process no list is kept, since all entries can be looked at; storing a tagged value encodes it once, to know
+    /// its size. A Memcached keeps none: [`is_unsupported`](Error::is_unsupported).
+    ///
+    /// All processes that store entries have to say so; what others store is on no list.
+    pub fn tag_sets(mut self, most: usize) -> Self {
+        self.settings.tag_sets = Some(most);
+        self
+    }
+
     /// Builds the cache. A connection is made beside the caller; until it stands, every call loads.
     ///
     /// # Errors
@@ -616,6 +629,9 @@ impl Builder {
         }
         if settings.max_dependencies > MOST_DEPENDENCIES {
             return Err(Kind::Setting("an entry that may depend on more than 1024 tags and keys").into());
+        }
+        if settings.tag_sets == Some(0) {
+            return Err(Kind::Setting("tag sets that list nothing").into());
         }
         if matches!(self.capacity, Some(Capacity::Entries(0) | Capacity::Bytes(0))) {
             return Err(Kind::Setting("a store that can hold nothing").into());

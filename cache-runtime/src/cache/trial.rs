@@ -19,6 +19,7 @@ use crate::store::Read;
 use crate::store::Steal;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::listing::Gone;
 use crate::token::LeaseId;
 use crate::token::MarkId;
 use crate::token::Register;
@@ -65,17 +66,24 @@ async fn all_of_it(core: &Core, name: Name) -> Result<(), StoreError> {
         seen: None,
         steal: Steal::Nobodys,
     };
-    let store = &core.store;
+    let (store, tag) = (&core.store, name.clone());
     store.read(vec![Read { entry: Some(name.clone()), registers: registers.clone() }]).await?;
     let begun = store.begin(Begin { lease: Some(lease), registers: registers.clone(), token_life: LIFE }).await?;
     if let Some(LeaseState::Won(lease)) = begun.lease {
         let blob = Blob::Bytes(Bytes::new());
         let (fresh, life, token_life) = (LIFE, LIFE, LIFE);
-        store.fill(Fill { key: name, lease, blob, fresh, life, touch: registers, token_life }).await?;
+        let (key, listing) = (name, core.tag_sets.listing_under(&tag));
+        store.fill(Fill { key, lease, blob, fresh, life, touch: registers, token_life, listing }).await?;
     }
     let id = MarkId(core.host.random());
     store.mark(targets.clone(), Mark { id, life: LIFE, strict: false, renew: false, late: false }).await?;
-    store.revoke(targets, Some(id)).await
+    store.revoke(targets, Some(id)).await?;
+    if core.tag_sets.are_on() {
+        let listed = store.listed(tag.clone(), None).await?.listed;
+        let gone = listed.into_iter().map(|listed| Gone { key: listed.key, noted: listed.noted, lease: None });
+        store.discard(tag, gone.collect()).await?;
+    }
+    Ok(())
 }
 
 /// How long what is left lives, if this ends half-way.

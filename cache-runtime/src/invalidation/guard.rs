@@ -28,6 +28,7 @@ use crate::store::Keeps;
 use crate::store::Mark;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::tag_sets;
 use crate::token::MarkId;
 use crate::token::Register;
 
@@ -271,11 +272,17 @@ pub(crate) async fn deliver(
 
 /// Invalidates, takes `ended` off the marks, and holds fills back for `grace` from now on.
 pub(crate) async fn tell(
-    core: &Core,
+    core: &Arc<Core>,
     targets: &Targets,
     ended: Option<MarkId>,
     grace: Duration,
 ) -> Result<(), StoreError> {
+    tell_all(core, targets, ended, grace).await?;
+    tag_sets::invalidated(core, &targets.tags);
+    Ok(())
+}
+
+async fn tell_all(core: &Core, targets: &Targets, ended: Option<MarkId>, grace: Duration) -> Result<(), StoreError> {
     if grace.is_zero() || core.breaks(Rule::Grace) {
         return revoke_all(core, targets, ended).await;
     }

@@ -165,7 +165,7 @@ pub(crate) async fn apply<R: Borrow<Record>>(
     Ok(delivery)
 }
 
-async fn tell_all(core: &Core, all: &[(Duration, Targets)]) -> Result<(), StoreError> {
+async fn tell_all(core: &Arc<Core>, all: &[(Duration, Targets)]) -> Result<(), StoreError> {
     for (grace, targets) in all {
         tell(core, targets, None, *grace).await?;
     }

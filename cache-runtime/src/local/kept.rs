@@ -10,12 +10,15 @@ use crate::codec::Value;
 use crate::envelope::Header;
 use crate::envelope::Origin;
 use crate::envelope::Payload;
+use crate::key::Name;
 use crate::local::cell::Cell;
 use crate::site::Instance;
 use crate::site::Site;
 use crate::store::Held;
 use crate::sync::AtomicU64;
+use crate::token::Dependency;
 use crate::token::LeaseId;
+use crate::token::Register;
 
 /// See the module. The fields lie in the order in which they are written.
 #[derive(Debug)]
@@ -48,10 +51,20 @@ struct Tagged {
     /// The tags of the call that filled it, as [`Templates::render`](crate::site::Templates::render) writes them.
     text: Box<[u8]>,
     tokens: Tokens,
+    /// How long the value is when it is encoded, if that is known.
+    encoded: u64,
 }
 
 /// Of each dependency of an entry, the token it was filled under and the cell that token lives in.
 pub(super) type Tokens = Box<[(u64, Arc<Cell>)]>;
+
+impl Tagged {
+    /// Whether nothing was invalidated that the entry depends on.
+    #[inline]
+    fn stands(&self, now: Moment) -> bool {
+        self.tokens.iter().all(|(token, cell)| cell.holds(*token, now))
+    }
+}
 
 impl Kept {
     pub(super) fn new(held: &dyn Held, fill: LeaseId, times: Times, tokens: Tokens, weight: u64) -> Self {
@@ -64,7 +77,8 @@ impl Kept {
             Some(Origin { site, instance, tags }) => (Some(site), instance, tags),
             None => (None, Instance::NONE, Box::default()),
         };
-        let tagged = (!text.is_empty() || !tokens.is_empty()).then(|| Box::new(Tagged { text, tokens }));
+        let encoded = held.weight().unwrap_or(0);
+        let tagged = (!text.is_empty() || !tokens.is_empty()).then(|| Box::new(Tagged { text, tokens, encoded }));
         Self {
             expires,
             ends: AtomicU64::new(ends.0),
@@ -81,8 +95,23 @@ impl Kept {
     /// Whether it may be served now.
     #[inline]
     pub(super) fn is_valid(&self, now: Moment) -> bool {
-        let stands = |tagged: &Tagged| tagged.tokens.iter().all(|(token, cell)| cell.holds(*token, now));
-        now < self.expires && !self.has_ended(now) && self.tagged.as_deref().is_none_or(stands)
+        now < self.expires && !self.has_ended(now) && self.tagged.as_deref().is_none_or(|tagged| tagged.stands(now))
+    }
+
+    /// Whether it was invalidated, and is of use for nothing any more.
+    pub(super) fn is_dead(&self, now: Moment) -> bool {
+        !self.header.even_invalidated && self.tagged.as_deref().is_some_and(|tagged| !tagged.stands(now))
+    }
+
+    /// Whether it has this tag.
+    pub(super) fn has_tag(&self, tag: &Name) -> bool {
+        let is_it = |dependency: &Dependency| matches!(&dependency.register, Register::Tag(name) if name == tag);
+        self.header.dependencies.iter().any(is_it)
+    }
+
+    /// How long the value is when it is encoded, or nothing if that is not known.
+    pub(super) fn encoded(&self) -> u64 {
+        self.tagged.as_deref().map_or(0, |tagged| tagged.encoded)
     }
 
     /// Whether this instance of the function of `site` filled it.

@@ -247,6 +247,10 @@ impl Operation {
             Self::Mark => "mark",
             #[cfg(any(feature = "redis", feature = "memcached"))]
             Self::Revoke => "revoke",
+            #[cfg(any(feature = "redis", feature = "memcached"))]
+            Self::List => "list",
+            #[cfg(any(feature = "redis", feature = "memcached"))]
+            Self::Discard => "discard",
         }
     }
 }

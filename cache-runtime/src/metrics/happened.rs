@@ -51,6 +51,10 @@ pub(crate) enum Operation {
     Mark,
     #[cfg(all(feature = "metrics", any(feature = "redis", feature = "memcached")))]
     Revoke,
+    #[cfg(all(feature = "metrics", any(feature = "redis", feature = "memcached")))]
+    List,
+    #[cfg(all(feature = "metrics", any(feature = "redis", feature = "memcached")))]
+    Discard,
 }
 
 impl Happened {

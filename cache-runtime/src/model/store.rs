@@ -163,7 +163,15 @@ impl World {
 }
 
 fn fill(lease: LeaseId, value: u64, dependencies: Vec<Dependency>) -> Fill {
-    let header = Header { schema: 1, version: 0, created: 0, ttl: LONG, load: Duration::ZERO, dependencies };
+    let header = Header {
+        schema: 1,
+        version: 0,
+        created: 0,
+        ttl: LONG,
+        load: Duration::ZERO,
+        even_invalidated: false,
+        dependencies,
+    };
     let stored = Stored { header, payload: Payload::Value(Arc::new(value)), weight: None, origin: None };
     Fill {
         key: key(),
@@ -173,5 +181,6 @@ fn fill(lease: LeaseId, value: u64, dependencies: Vec<Dependency>) -> Fill {
         life: LONG,
         touch: Vec::new(),
         token_life: LONG,
+        listing: None,
     }
 }

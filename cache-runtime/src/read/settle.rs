@@ -288,13 +288,15 @@ fn prepare(
         created: filling.created,
         ttl: filling.ttl,
         load: core.clock.now().since(filling.began),
+        even_invalidated: stale.even_invalidated && !stale.if_error.is_zero(),
         dependencies,
     };
+    let listing = core.tag_sets.listing(&header.dependencies);
     let blob = blob(core, &request.key, coder, header, filling.value, filling.origin).inspect_err(|why| {
         tracing::warn!(function = request.site.label(), %why, "a value cannot be stored");
     })?;
     let token_life = request.token_life.max((filling.ttl + stale.window()) * 2);
-    Ok(Fill { key: request.key.clone(), lease: right.lease, blob, fresh, life, touch, token_life })
+    Ok(Fill { key: request.key.clone(), lease: right.lease, blob, fresh, life, touch, token_life, listing })
 }
 
 fn blob(
@@ -307,8 +309,11 @@ fn blob(
 ) -> Result<Blob, Refusal> {
     match (core.store.keeps(), value) {
         (Keeps::Values, value) => {
-            let weigh = |heaviest| weigh(core, coder, value.as_ref(), heaviest);
-            let weight = core.settings.heaviest.map(weigh).transpose()?;
+            let weight = match core.settings.heaviest {
+                Some(heaviest) => Some(weigh(core, coder, value.as_ref(), heaviest)?),
+                None if core.tag_sets.are_on() => Some(size(core, coder, value.as_ref())),
+                None => None,
+            };
             let payload = value.map_or(Payload::Empty, Payload::Value);
             Ok(Blob::Value(Arc::new(Stored { header, payload, weight, origin: Some(origin) })))
         }
@@ -327,6 +332,13 @@ fn blob(
             header.encode(key, encode).map(|bytes| Blob::Bytes(Bytes::from(bytes)))
         }
     }
+}
+
+/// How long the value is when it is encoded, or nothing if it cannot be.
+fn size(core: &Core, coder: Coder, value: Option<&Value>) -> u64 {
+    let mut out = Vec::new();
+    let encoded = value.is_some_and(|value| (coder.encode)(value, core.settings.packing.codec, &mut out));
+    if encoded { out.len() as u64 } else { 0 }
 }
 
 fn weigh(core: &Core, coder: Coder, value: Option<&Value>, heaviest: u64) -> Result<u64, Refusal> {

@@ -28,6 +28,8 @@ use crate::store::Reading;
 use crate::store::Reply;
 use crate::store::Store;
 use crate::store::Targets;
+use crate::store::listing::Gone;
+use crate::store::listing::Page;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -256,5 +258,17 @@ impl Store for Gated {
 
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
         self.inner.revoke(targets, ended)
+    }
+
+    fn lists(&self) -> bool {
+        self.inner.lists()
+    }
+
+    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
+        self.inner.listed(tag, from)
+    }
+
+    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        self.inner.discard(tag, gone)
     }
 }

@@ -5,6 +5,7 @@
 
 mod fills;
 mod leases;
+mod lists;
 mod marks;
 mod registers;
 
@@ -106,7 +107,7 @@ pub(crate) async fn breaches(subject: &dyn Subject) -> Vec<Breach> {
 }
 
 fn laws() -> impl Iterator<Item = Law> {
-    [registers::LAWS, leases::LAWS, fills::LAWS, marks::LAWS].into_iter().flatten().copied()
+    [registers::LAWS, leases::LAWS, fills::LAWS, marks::LAWS, lists::LAWS].into_iter().flatten().copied()
 }
 
 async fn breach(subject: &dyn Subject, (law, case): Law) -> Option<Breach> {
@@ -208,7 +209,16 @@ impl Bench<'_> {
 
     async fn fill_for(&self, key: &Name, lease: LeaseId, value: u64, life: Duration) -> Result<bool, Seen> {
         let blob = blob(self.store.keeps(), value);
-        let fill = Fill { key: key.clone(), lease, blob, fresh: life, life, touch: Vec::new(), token_life: LONG };
+        let fill = Fill {
+            key: key.clone(),
+            lease,
+            blob,
+            fresh: life,
+            life,
+            touch: Vec::new(),
+            token_life: LONG,
+            listing: None,
+        };
         Ok(self.store.fill(fill).await?)
     }
 
@@ -292,8 +302,15 @@ fn blob(keeps: Keeps, value: u64) -> Blob {
     match keeps {
         Keeps::Bytes => Blob::Bytes(Bytes::copy_from_slice(&value.to_le_bytes())),
         Keeps::Values => {
-            let header =
-                Header { schema: 0, version: 0, created: 0, ttl: LONG, load: Duration::ZERO, dependencies: Vec::new() };
+            let header = Header {
+                schema: 0,
+                version: 0,
+                created: 0,
+                ttl: LONG,
+                load: Duration::ZERO,
+                even_invalidated: false,
+                dependencies: Vec::new(),
+            };
             let payload = Payload::Value(Arc::new(value));
             Blob::Value(Arc::new(Stored { header, payload, weight: None, origin: None }))
         }

@@ -28,6 +28,8 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::listing::Gone;
+use crate::store::listing::Page;
 use crate::store::witnesses;
 use crate::token::Generation;
 use crate::token::LeaseId;
@@ -286,6 +288,18 @@ impl Store for Fleet {
 
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
         Box::pin(self.tell(targets, move |node, part| node.revoke(part, ended)))
+    }
+
+    fn lists(&self) -> bool {
+        self.nodes.iter().all(|node| node.lists())
+    }
+
+    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
+        self.node(&tag).listed(tag, from)
+    }
+
+    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        self.node(&tag).discard(tag, gone)
     }
 }
 

@@ -12,6 +12,8 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::listing::Gone;
+use crate::store::listing::Page;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -60,6 +62,18 @@ impl Store for Off {
     }
 
     fn revoke(&self, _: Targets, _: Option<MarkId>) -> Reply<'_, ()> {
+        self.refuse()
+    }
+
+    fn lists(&self) -> bool {
+        true
+    }
+
+    fn listed(&self, _: Name, _: Option<u64>) -> Reply<'_, Page> {
+        self.refuse()
+    }
+
+    fn discard(&self, _: Name, _: Vec<Gone>) -> Reply<'_, u64> {
         self.refuse()
     }
 }

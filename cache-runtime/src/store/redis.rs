@@ -18,6 +18,7 @@ mod finder;
 mod incarnation;
 mod keys;
 mod link;
+mod listing;
 mod nodes;
 mod reads;
 mod scripts;
@@ -63,6 +64,8 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::listing::Gone;
+use crate::store::listing::Page;
 use crate::store::witnesses;
 use crate::token::Generation;
 use crate::token::LeaseId;
@@ -160,7 +163,8 @@ impl Redis {
         };
         let mut made = vec![calls::fill(&self.keys, &fill, bytes)];
         made.extend(calls::touch(&self.keys, &fill.touch, fill.token_life));
-        // Whether the tokens live on is a matter of hits to come, not of this fill.
+        made.extend(fill.listing.iter().flat_map(|listing| listing::list(&self.keys, &fill, listing)));
+        // Whether the tokens live on is a matter of hits to come, not of this fill; and whether it is listed, a matter of looking at it.
         calls::is_yes(&self.ask(made).await?.next().ok_or_else(calls::odd)??)
     }
 
@@ -274,6 +278,18 @@ impl Store for Redis {
         let changes = calls::revoke(&self.keys, &targets, ended);
         // What is only removed is invalidated all the same.
         Box::pin(async move { self.change(changes).await.map(drop) })
+    }
+
+    fn lists(&self) -> bool {
+        true
+    }
+
+    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
+        Box::pin(self.page(tag, from))
+    }
+
+    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        Box::pin(self.discard_all(tag, gone))
     }
 }
 

@@ -22,6 +22,8 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::listing::Gone;
+use crate::store::listing::Page;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -120,6 +122,18 @@ impl Store for Shielded {
 
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
         self.tell(|store| store.revoke(targets, ended))
+    }
+
+    fn lists(&self) -> bool {
+        self.store.lists()
+    }
+
+    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
+        self.ask(|store| store.listed(tag, from))
+    }
+
+    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        self.ask(|store| store.discard(tag, gone))
     }
 }
 

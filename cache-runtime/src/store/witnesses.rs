@@ -28,6 +28,8 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::listing::Gone;
+use crate::store::listing::Page;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -255,6 +257,18 @@ impl Store for Witnessed {
 
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
         Box::pin(self.tell(targets, move |store, targets| store.revoke(targets, ended)))
+    }
+
+    fn lists(&self) -> bool {
+        self.store.lists()
+    }
+
+    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
+        self.store.listed(tag, from)
+    }
+
+    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        self.store.discard(tag, gone)
     }
 }
 

@@ -26,6 +26,10 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::listing::Glimpse;
+use crate::store::listing::Gone;
+use crate::store::listing::HEAD;
+use crate::store::listing::Page;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -59,6 +63,20 @@ impl Outside {
         self.0.fill(Fill { blob: Blob::Value(Arc::new(stored)), ..fill }).await
     }
 
+    async fn listed_bytes(&self, tag: Name, from: Option<u64>) -> Result<Page, StoreError> {
+        let mut page = self.0.listed(tag, from).await?;
+        for listed in &mut page.listed {
+            listed.entry = listed.entry.take().and_then(|entry| match unwrapped(entry.head)? {
+                Blob::Bytes(bytes) => {
+                    let (head, size) = (Blob::Bytes(bytes.slice(..bytes.len().min(HEAD))), bytes.len() as u64);
+                    Some(Glimpse { head, size, ..entry })
+                }
+                _ => None,
+            });
+        }
+        Ok(page)
+    }
+
     async fn read_bytes(&self, reads: Vec<Read>) -> Result<Vec<Reading>, StoreError> {
         let mut readings = self.0.read(reads).await?;
         for reading in &mut readings {
@@ -80,7 +98,15 @@ fn unwrapped(blob: Blob) -> Option<Blob> {
 
 /// The header of bytes that are no entry, which a store does not mind.
 fn unknown() -> Header {
-    Header { schema: 0, version: 0, created: 0, ttl: Duration::ZERO, load: Duration::ZERO, dependencies: Vec::new() }
+    Header {
+        schema: 0,
+        version: 0,
+        created: 0,
+        ttl: Duration::ZERO,
+        load: Duration::ZERO,
+        even_invalidated: false,
+        dependencies: Vec::new(),
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -127,6 +153,18 @@ impl Store for Outside {
 
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
         self.0.revoke(targets, ended)
+    }
+
+    fn lists(&self) -> bool {
+        self.0.lists()
+    }
+
+    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
+        Box::pin(self.listed_bytes(tag, from))
+    }
+
+    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        self.0.discard(tag, gone)
     }
 }
 

@@ -19,6 +19,8 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
+use crate::store::listing::Gone;
+use crate::store::listing::Page;
 use crate::testing::GLANCE;
 use crate::testing::faults::Faults;
 use crate::testing::faults::Pace;
@@ -112,5 +114,17 @@ impl Store for Unreliable {
 
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
         self.send(Purpose::Invalidate, move |store| store.revoke(targets, ended))
+    }
+
+    fn lists(&self) -> bool {
+        self.store.lists()
+    }
+
+    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
+        self.send(Purpose::Read, move |store| store.listed(tag, from))
+    }
+
+    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        self.send(Purpose::Fill, move |store| store.discard(tag, gone))
     }
 }

@@ -22,6 +22,8 @@ use crate::store::Reading;
 use crate::store::Reply;
 use crate::store::Store;
 use crate::store::Targets;
+use crate::store::listing::Gone;
+use crate::store::listing::Page;
 use crate::token::Generation;
 use crate::token::LeaseId;
 use crate::token::MarkId;
@@ -35,7 +37,7 @@ pub(crate) struct Timed {
     times: [[OnceLock<Histogram>; 2]; OPERATIONS],
 }
 
-const OPERATIONS: usize = Operation::Revoke as usize + 1;
+const OPERATIONS: usize = Operation::Discard as usize + 1;
 
 impl Timed {
     pub(crate) fn new(store: Arc<dyn Store>, namespace: Arc<str>) -> Self {
@@ -111,6 +113,18 @@ impl Store for Timed {
 
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
         self.time(Operation::Revoke, self.store.revoke(targets, ended))
+    }
+
+    fn lists(&self) -> bool {
+        self.store.lists()
+    }
+
+    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
+        self.time(Operation::List, self.store.listed(tag, from))
+    }
+
+    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        self.time(Operation::Discard, self.store.discard(tag, gone))
     }
 }
 

@@ -178,4 +178,16 @@ impl Store for Deaf {
         }
         Box::pin(std::future::ready(Err(crate::store::StoreError::Away("it is deaf".to_owned()))))
     }
+
+    fn lists(&self) -> bool {
+        self.inner.lists()
+    }
+
+    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
+        self.inner.listed(tag, from)
+    }
+
+    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
+        self.inner.discard(tag, gone)
+    }
 }

@@ -68,7 +68,10 @@ async fn in_use_lives_on(bench: &Bench<'_>) -> Result<(), Seen> {
     let lease = bench.won(&key).await?;
     let blob = blob(bench.store.keeps(), 1);
     let touch = vec![touched.clone(), bench.tag("absent")];
-    bench.store.fill(Fill { key, lease, blob, fresh: LONG, life: LONG, touch, token_life: LONG }).await?;
+    bench
+        .store
+        .fill(Fill { key, lease, blob, fresh: LONG, life: LONG, touch, token_life: LONG, listing: None })
+        .await?;
     bench.later().await;
     same("the tokens", bench.read(None, &both).await?.states, before)?;
     same("a touched register without a token", bench.state(&bench.tag("absent")).await?, State::Absent)

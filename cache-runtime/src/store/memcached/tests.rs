@@ -64,7 +64,16 @@ fn begin(key: &str, tags: &[&str]) -> Begin {
 
 fn fill(key: &str, lease: LeaseId, bytes: Bytes) -> Fill {
     let blob = Blob::Bytes(bytes);
-    Fill { key: name(key), lease, blob, fresh: LONG, life: LONG, touch: vec![tag("a")], token_life: LONG }
+    Fill {
+        key: name(key),
+        lease,
+        blob,
+        fresh: LONG,
+        life: LONG,
+        touch: vec![tag("a")],
+        token_life: LONG,
+        listing: None,
+    }
 }
 
 /// The lease of a key that nobody holds.

@@ -48,7 +48,7 @@ impl Call {
         Self { slot, urgent: false, form: Form::Always(command) }
     }
 
-    fn at(slot: Slot, command: impl Fn(Incarnation) -> Cmd + Send + Sync + 'static) -> Self {
+    pub(super) fn at(slot: Slot, command: impl Fn(Incarnation) -> Cmd + Send + Sync + 'static) -> Self {
         Self { slot, urgent: false, form: Form::At(Box::new(command)) }
     }
 
@@ -234,7 +234,7 @@ fn chance() -> String {
     digits(rand::random())
 }
 
-fn digits(id: u128) -> String {
+pub(super) fn digits(id: u128) -> String {
     format!("{id:032x}")
 }
 
@@ -247,7 +247,7 @@ fn generation_digits(generation: Generation) -> String {
 }
 
 /// A life as Redis takes it: not nothing, and not beyond what its clock can hold.
-fn millis(life: Duration) -> u64 {
+pub(super) fn millis(life: Duration) -> u64 {
     u64::try_from(life.as_millis()).unwrap_or(u64::MAX).clamp(1, LONGEST_LIFE)
 }
 

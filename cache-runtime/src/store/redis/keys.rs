@@ -1,6 +1,6 @@
 //! Where things are in Redis: `<namespace>:<what>:{<name>}`.
 //!
-//! `e` is an entry, `l` a lease or the mark of a key, `k` a key's token, `t` a tag. The braces make a hash tag, so that what belongs to one key is on one node of
+//! `e` is an entry, `l` a lease or the mark of a key, `k` a key's token, `t` a tag, `s` the list of a tag's entries. The braces make a hash tag, so that what belongs to one key is on one node of
 //! a cluster; a name holds no braces of its own, and a namespace none either, so nobody chooses a node by a name.
 
 use std::io::Write;
@@ -61,6 +61,11 @@ impl Keys {
 
     pub(super) fn tag(&self, tag: &Name) -> String {
         self.slot("t", tag)
+    }
+
+    /// The list of the entries that have a tag.
+    pub(super) fn set(&self, tag: &Name) -> String {
+        self.slot("s", tag)
     }
 
     /// Everything that belongs to a key: its lease, its entry, its token.

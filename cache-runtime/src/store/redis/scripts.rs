@@ -21,6 +21,9 @@ pub(super) enum Script {
     MarkKey,
     RevokeTag,
     RevokeKey,
+    List,
+    Unlist,
+    Discard,
 }
 
 impl Script {
@@ -48,7 +51,7 @@ macro_rules! source {
 }
 
 /// In the order of [`Script`].
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 13] = [
     source!("tokens.lua"),
     source!("lease.lua"),
     source!("renew.lua"),
@@ -59,6 +62,9 @@ const SOURCES: [&str; 10] = [
     source!("mark_key.lua"),
     source!("revoke_tag.lua"),
     source!("revoke_key.lua"),
+    source!("list.lua"),
+    source!("unlist.lua"),
+    source!("discard.lua"),
 ];
 
 static SCRIPTS: LazyLock<[redis::Script; SOURCES.len()]> = LazyLock::new(|| SOURCES.map(redis::Script::new));

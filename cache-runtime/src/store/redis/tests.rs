@@ -5,6 +5,7 @@ mod conformance;
 mod faults;
 mod foreign;
 mod incarnations;
+mod lists;
 mod login;
 mod same;
 mod sentinel;
@@ -85,7 +86,16 @@ fn begin(key: &str, id: u128, tags: &[&str]) -> Begin {
 
 fn fill(key: &str, lease: LeaseId, text: &'static str) -> Fill {
     let blob = Blob::Bytes(Bytes::from_static(text.as_bytes()));
-    Fill { key: name(key), lease, blob, fresh: LONG, life: LONG, touch: vec![tag("a")], token_life: LONG }
+    Fill {
+        key: name(key),
+        lease,
+        blob,
+        fresh: LONG,
+        life: LONG,
+        touch: vec![tag("a")],
+        token_life: LONG,
+        listing: None,
+    }
 }
 
 /// The entry and the states of `read`.

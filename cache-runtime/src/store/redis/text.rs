@@ -27,6 +27,9 @@ pub(super) enum Lease {
     Marked { token: Token, strict: bool },
 }
 
+/// How much stands in front of an entry.
+pub(super) const BEFORE_ENTRY: usize = ID + INCARNATION;
+
 /// An entry: the id of the lease it was filled under, the incarnation it was stored in, then its bytes. What is none goes on, for the envelope to refuse.
 pub(super) fn entry(mut bytes: Bytes, at: Incarnation) -> (LeaseId, Blob) {
     let Some(id) = bytes.split_at_checked(ID).and_then(|(id, _)| hexadecimal(id)) else {

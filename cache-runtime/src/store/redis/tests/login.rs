@@ -3,15 +3,21 @@
 use super::faults::Events;
 use super::*;
 use crate::store::conformance;
+use crate::store::listing::Gone;
+use crate::store::listing::Listing;
 use crate::store::redis::tests::conformance::Real;
 
 /// What `docs/stores.md` says that a user needs.
 const RIGHTS: [&str; 11] =
     ["info", "mget", "getrange", "set", "del", "unlink", "pexpire", "pttl", "time", "evalsha", "script|load"];
 
+/// And what it needs for tag sets.
+const RIGHTS_TO_LIST: [&str; 8] =
+    ["zadd", "zcard", "zrem", "zremrangebyrank", "zremrangebyscore", "zscan", "zscore", "strlen"];
+
 fn rules(without: &str) -> String {
-    let rights = RIGHTS.iter().filter(|&&right| right != without).map(|right| format!(" +{right}"));
-    format!("~test:*{}", rights.collect::<String>())
+    let rights = RIGHTS.iter().chain(&RIGHTS_TO_LIST).filter(|&&right| right != without);
+    format!("~test:*{}", rights.map(|right| format!(" +{right}")).collect::<String>())
 }
 
 #[tokio::test]
@@ -27,7 +33,7 @@ async fn a_user_with_the_least_rights_conforms() {
 #[tokio::test]
 async fn every_one_of_the_least_rights_is_needed() {
     let server = Server::start_with(&["--maxmemory-policy", "noeviction"]);
-    for right in RIGHTS {
+    for right in RIGHTS.into_iter().chain(RIGHTS_TO_LIST) {
         server.let_in("shop", "hunter2", &rules(right));
         server.command(&["ACL", "LOG", "RESET"]).unwrap();
         let settings = settings(&server.url_of("shop", "hunter2")).unwrap().namespace("test");
@@ -39,11 +45,47 @@ async fn every_one_of_the_least_rights_is_needed() {
         server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
         let _ = store.mark(targets(&["k"], &["a"]), mark(1)).await;
         server.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+        list_and_unlist(&store).await;
         let denied = server.command(&["ACL", "LOG"]).unwrap();
         // Redis 6.2 names the command alone.
         let command = right.split('|').next().unwrap();
         assert!(denied.contains(command), "nobody asks for {right}: {denied}");
     }
+}
+
+/// Everything that is asked for about tag sets.
+async fn list_and_unlist(store: &Redis) {
+    let _ = store.revoke(targets(&["one", "two"], &[]), None).await;
+    for (key, id) in [("one", 21), ("two", 22)] {
+        if let Ok(Some(LeaseState::Won(lease))) = store.begin(begin(key, id, &[])).await.map(|begun| begun.lease) {
+            let listing = Some(Listing { tags: vec![name("a")], most: 1 });
+            let _ = store.fill(Fill { listing, ..fill(key, lease, "v") }).await;
+        }
+    }
+    let Ok(page) = store.listed(name("a"), None).await else { return };
+    let gone = page.listed.into_iter().map(|listed| {
+        let lease = listed.entry.map(|entry| entry.lease);
+        Gone { key: listed.key, noted: listed.noted, lease }
+    });
+    let _ = store.discard(name("a"), gone.collect()).await;
+}
+
+#[tokio::test]
+async fn who_may_not_list_stores_all_the_same() {
+    let server = Server::start();
+    let rights: String = RIGHTS.iter().map(|right| format!(" +{right}")).collect();
+    server.let_in("shop", "hunter2", &format!("~test:*{rights}"));
+    let settings = settings(&server.url_of("shop", "hunter2")).unwrap().namespace("test").op_timeout(PATIENT);
+    let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
+    healed(&store).await;
+    let lease = match store.begin(begin("k", 1, &["a"])).await.unwrap().lease {
+        Some(LeaseState::Won(lease)) => lease,
+        other => panic!("{other:?}"),
+    };
+    let listing = Some(Listing { tags: vec![name("a")], most: 10 });
+    assert!(store.fill(Fill { listing, ..fill("k", lease, "v") }).await.unwrap());
+    let refused = store.listed(name("a"), None).await.unwrap_err();
+    assert!(refused.reason().starts_with("NOPERM"), "{refused:?}");
 }
 
 #[tokio::test]

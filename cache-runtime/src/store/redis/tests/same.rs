@@ -120,7 +120,16 @@ fn any(random: &mut StdRng) -> Asked {
         5 => Asked::Release(key, lease),
         6 => {
             let blob = Blob::Bytes(random.random::<u64>().to_string().into());
-            Asked::Fill(Fill { key, lease, blob, fresh: LONG, life: LONG, touch: registers, token_life: LONG })
+            Asked::Fill(Fill {
+                key,
+                lease,
+                blob,
+                fresh: LONG,
+                life: LONG,
+                touch: registers,
+                token_life: LONG,
+                listing: None,
+            })
         }
         7 | 8 => {
             let (strict, renew) = (random.random_range(0..4) == 0, random.random());

@@ -3,15 +3,21 @@
 #[allow(unused_macros, reason = "these laws have servers of their own")]
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache_runtime::Cache;
 use cache_runtime::Delivery;
 use cache_runtime::Site;
+use cache_runtime::cached;
 use cache_runtime::returns;
+use cache_runtime::scope;
 use cache_runtime::sim::Memcached;
+use cache_runtime::sim::Mutant;
 use cache_runtime::sim::Server;
+use cache_runtime::sim::connect_broken;
 
+use crate::common::Row;
 use crate::common::until;
 
 static ROW: Site = Site::cached("memcached", "row").key("row:{id}").tags(&[]);
@@ -130,4 +136,68 @@ async fn a_namespace_on_three_servers_is_emptied_for_all_processes() {
     servers[0].restart();
     until("all have heard it", async || cache.pending() == 0).await;
     filled(&other).await;
+}
+
+#[cached(ttl = "5m", key = "slow:{id}", skip(row))]
+async fn slow(row: &Row, id: u64) -> u64 {
+    row.read().await
+}
+
+/// What is read in the end when one process loads while the server is restarted, and another writes and loads after that, under the same numbers.
+async fn read_after_a_restart_during_a_load(mutant: Option<Mutant>) -> u64 {
+    for _ in 0..50 {
+        let (read, are_given_again) = read_once_after_a_restart(mutant).await;
+        if are_given_again {
+            return read;
+        }
+    }
+    panic!("the server never gives the same numbers again, so this shows nothing")
+}
+
+async fn read_once_after_a_restart(mutant: Option<Mutant>) -> (u64, bool) {
+    let server = Memcached::start();
+    let connected = async || {
+        let builder = Cache::builder().url(&server.url()).op_timeout(Duration::from_secs(2));
+        match mutant {
+            Some(mutant) => connect_broken(builder, mutant).await.unwrap(),
+            None => builder.connect().await.unwrap(),
+        }
+    };
+    let (before, after) = (connected().await, connected().await);
+    let row = Row::with_gate(0);
+    let load = |cache: &Cache| {
+        let row = Arc::clone(&row);
+        tokio::spawn(scope(cache.clone(), async move { slow(&row, 1).await }))
+    };
+    let old = load(&before);
+    row.has_loads(1).await;
+    let numbers = || ["cache:e:slow:1", "cache:t:#epoch"].map(|slot| server.command(&format!("mg {slot} c")).unwrap());
+    let given = numbers();
+    server.restart();
+    row.write();
+    until("it is told", async || after.invalidate("slow:1").await == Delivery::Applied).await;
+    until("both are connected", async || before.invalidate("slow:2").await == Delivery::Applied).await;
+    until("nothing is told once more", async || before.pending() + after.pending() == 0).await;
+    let new = load(&after);
+    row.has_loads(2).await;
+    let are_given_again = numbers() == given;
+    row.gate.add_permits(1);
+    assert_eq!(old.await.unwrap(), 1, "whoever asked before the restart");
+    assert!(before.close(Duration::from_secs(5)).await.is_complete());
+    row.gate.add_permits(1);
+    assert_eq!(new.await.unwrap(), 2);
+    assert!(after.close(Duration::from_secs(5)).await.is_complete());
+    row.gate.add_permits(1);
+    (scope(connected().await, slow(&row, 1)).await, are_given_again)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_from_before_a_restart_stores_nothing() {
+    assert_eq!(read_after_a_restart_during_a_load(None).await, 2);
+}
+
+/// The control: the lease of the one is that of the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_from_before_a_restart_stores_what_is_old_if_a_lease_is_its_number_alone() {
+    assert_eq!(read_after_a_restart_during_a_load(Some(Mutant::NumbersAlone)).await, 1);
 }

@@ -90,6 +90,10 @@ pub struct Builder {
     #[cfg(feature = "sim")]
     #[cfg_attr(not(feature = "memcached"), allow(dead_code, reason = "no other store has several servers"))]
     pub(crate) ejects: bool,
+    /// Whether what a Memcached numbers is known by its number alone, as a negative control.
+    #[cfg(feature = "sim")]
+    #[cfg_attr(not(feature = "memcached"), allow(dead_code, reason = "no other store numbers anything"))]
+    pub(crate) numbers_alone: bool,
     settings: Settings,
 }
 
@@ -109,6 +113,8 @@ impl Builder {
             from_env: false,
             #[cfg(feature = "sim")]
             ejects: false,
+            #[cfg(feature = "sim")]
+            numbers_alone: false,
             settings: Settings::default(),
         }
     }
@@ -489,8 +495,10 @@ impl Builder {
         self.is_called(store.namespace_text(), store.codec)?;
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
         let (host, runtime) = self.remote_host()?;
-        let members: Vec<_> =
-            store.servers.iter().map(|server| Arc::new(Memcached::new(&store, server, runtime.clone()))).collect();
+        let member = |server| Memcached::new(&store, server, runtime.clone());
+        #[cfg(feature = "sim")]
+        let member = |server| if self.numbers_alone { member(server).by_numbers_alone() } else { member(server) };
+        let members: Vec<_> = store.servers.iter().map(|server| Arc::new(member(server))).collect();
         #[cfg_attr(not(feature = "sim"), expect(unused_mut, reason = "only a control ejects a server"))]
         let mut ring = Ring::new(&store.servers);
         #[cfg(feature = "sim")]

@@ -63,6 +63,8 @@ pub enum Mutant {
     EpochKeptByWhoRemovesIt,
     /// Names of a server that is away are taken by others, until it is back.
     ServersEjected,
+    /// What a Memcached has numbered is known by its number alone, whichever run of the server has given it.
+    NumbersAlone,
     OneIncarnation,
 }
 
@@ -98,7 +100,9 @@ pub struct Outcome {
 /// When the rule is one of the store.
 pub async fn connect_broken(mut builder: Builder, mutant: Mutant) -> Result<Cache, Error> {
     builder.ejects = mutant == Mutant::ServersEjected;
-    let of_engine = rule(mutant).is_some() || builder.ejects || mutant == Mutant::FlightJoinedByKeyAlone;
+    builder.numbers_alone = mutant == Mutant::NumbersAlone;
+    let of_builder = builder.ejects || builder.numbers_alone;
+    let of_engine = rule(mutant).is_some() || of_builder || mutant == Mutant::FlightJoinedByKeyAlone;
     assert!(of_engine, "{mutant:?} is a mistake of the store");
     let mut cache = builder.build()?;
     break_rule(cache.core_mut().expect("nobody else has a cache that was just built"), Some(mutant));

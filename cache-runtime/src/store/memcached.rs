@@ -82,6 +82,9 @@ pub(crate) struct Memcached {
     link: Arc<Link>,
     op_timeout: Duration,
     runtime: Handle,
+    /// Whether the number of an item is all there is to a token and a lease, as a negative control.
+    #[cfg(any(test, feature = "sim"))]
+    numbers_alone: bool,
 }
 
 impl Memcached {
@@ -92,7 +95,31 @@ impl Memcached {
             let _runtime = runtime.enter();
             Link::connect(server, settings.connect_timeout)
         };
-        Self { server: server.to_owned(), keys, link, op_timeout: settings.op_timeout, runtime }
+        Self {
+            server: server.to_owned(),
+            keys,
+            link,
+            op_timeout: settings.op_timeout,
+            runtime,
+            #[cfg(any(test, feature = "sim"))]
+            numbers_alone: false,
+        }
+    }
+
+    /// One whose tokens and leases are bound to nothing: they come back when the server begins to count anew.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn by_numbers_alone(self) -> Self {
+        Self { numbers_alone: true, ..self }
+    }
+
+    /// Makes the tokens that `begin` asks for new, and its lease.
+    fn salted(&self, begin: Begin) -> Salted {
+        #[cfg(any(test, feature = "sim"))]
+        if self.numbers_alone {
+            let lease = begin.lease.map(|request| LeaseRequest { id: LeaseId::asked(0), ..request });
+            return Salted { begin: Begin { lease, ..begin }, random: || 0 };
+        }
+        Salted { begin, random: rand::random }
     }
 
     /// Whether there is no connection.
@@ -141,12 +168,13 @@ impl Memcached {
         if begin.registers.is_empty() && begin.lease.is_none() {
             return Ok(Begun { states: Vec::new(), lease: None });
         }
+        let salted = self.salted(begin);
         match self.link.session()? {
             // In the hands of who asks: if they leave, no further step is taken, and the release that they send comes after all that were.
-            Some(session) => begin_load(&session, &self.keys, &begin, self.deadline()).await,
+            Some(session) => begin_load(&session, &self.keys, &salted, self.deadline()).await,
             None => {
                 let keys = self.keys.clone();
-                self.on_runtime(async move |session, deadline| begin_load(&session, &keys, &begin, deadline).await)
+                self.on_runtime(async move |session, deadline| begin_load(&session, &keys, &salted, deadline).await)
                     .await
             }
         }
@@ -253,9 +281,16 @@ enum Made {
     Lease(LeaseState),
 }
 
-async fn begin_load(session: &Session, keys: &Keys, begin: &Begin, deadline: Instant) -> Result<Begun, StoreError> {
+/// What begins, and what is new about it.
+struct Salted {
+    begin: Begin,
+    random: fn() -> u128,
+}
+
+async fn begin_load(session: &Session, keys: &Keys, salted: &Salted, deadline: Instant) -> Result<Begun, StoreError> {
+    let Salted { begin, random } = salted;
     let life = begin.token_life;
-    let registers = begin.registers.iter().map(|register| create(keys.register(register), life));
+    let registers = begin.registers.iter().map(|register| create(keys.register(register), *random, life));
     let lease = begin.lease.as_ref().map(|request| take(keys.entry(&request.key), request));
     let changes = registers.chain(lease).collect();
     let mut begun = Begun { states: Vec::new(), lease: None };
@@ -276,8 +311,8 @@ async fn begin_load(session: &Session, keys: &Keys, begin: &Begin, deadline: Ins
 }
 
 /// A register that has a token then, or a mark.
-fn create<'a>(slot: String, life: Duration) -> Change<'a, Made> {
-    let new = move || items::token(Millis::now().after(life));
+fn create<'a>(slot: String, random: fn() -> u128, life: Duration) -> Change<'a, Made> {
+    let new = move || items::token(random(), Millis::now().after(life));
     Change::add(slot, new(), None, move |seen| match seen.item.state() {
         State::Absent => Next::Write(new(), None),
         state @ State::Token(_) => Next::Done(Made::Register(state, seen.left.is_some_and(|left| left < life / 2))),

@@ -156,9 +156,9 @@ pub(super) struct Written {
     pub(super) until: Millis,
 }
 
-/// A new token.
-pub(super) fn token(until: Millis) -> Written {
-    let value = [&[b't'][..], &rand::random::<u128>().to_be_bytes()].concat();
+/// A new token, of bytes that are new.
+pub(super) fn token(random: u128, until: Millis) -> Written {
+    let value = [&[b't'][..], &random.to_be_bytes()].concat();
     Written { value, kind: kind::TOKEN, until }
 }
 
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn what_is_written_again_is_another() {
-        let written = token(NOW);
+        let written = token(7, NOW);
         assert_ne!(read(&written, 1), read(&written, 2));
         let written = new_lease(LeaseId::asked(u128::MAX), None, Millis(NOW.0 + 1), None);
         assert_ne!(read(&written, 1).lease().unwrap().id, read(&written, 2).lease().unwrap().id);

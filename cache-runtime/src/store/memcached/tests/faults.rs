@@ -16,6 +16,26 @@ async fn a_lease_from_before_a_restart_fills_nothing_though_the_numbers_come_aga
     assert!(store.fill(fill("k", new, Bytes::from_static(b"new"))).await.unwrap());
 }
 
+/// The control: by its number alone the old lease is the new one, and a token is back that was removed.
+#[tokio::test]
+async fn what_is_bound_to_its_number_alone_comes_back_with_a_restart() {
+    let server = server::Memcached::start();
+    let settings = settings(&server.url()).unwrap().op_timeout(PATIENT);
+    let store = Memcached::new(&settings, &settings.servers[0], Handle::current()).by_numbers_alone();
+    let (old, tokens) = begun(&store).await;
+    server.restart();
+    healed(&store, read_of("k", &[])).await;
+    let (new, tokens_now) = begun(&store).await;
+    assert_eq!((old, tokens), (new, tokens_now));
+    assert!(store.fill(fill("k", old, Bytes::from_static(b"old"))).await.unwrap());
+}
+
+async fn begun(store: &Memcached) -> (LeaseId, Vec<State>) {
+    let begun = store.begin(begin("k", &["a"])).await.unwrap();
+    let Some(LeaseState::Won(lease)) = begun.lease else { panic!("{begun:?}") };
+    (lease, begun.states)
+}
+
 #[tokio::test]
 async fn what_is_read_on_one_connection_is_written_on_no_other() {
     let server = server::Memcached::start();

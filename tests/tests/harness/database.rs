@@ -45,19 +45,16 @@ pub(crate) struct Database {
     rows: Mutex<Vec<u64>>,
     events: Mutex<Vec<Event>>,
     chance: Mutex<StdRng>,
-    /// How many milliseconds a read takes at most when it has seen what it returns.
-    longest: u64,
     stop: watch::Sender<bool>,
 }
 
 impl Database {
     /// Listens at `path`, for as long as the runtime lives.
-    pub(crate) fn listen(path: &Path, seed: u64, slow: bool) -> Arc<Self> {
+    pub(crate) fn listen(path: &Path, seed: u64) -> Arc<Self> {
         let database = Arc::new(Self {
             rows: Mutex::new(vec![0; ROWS]),
             events: Mutex::default(),
             chance: Mutex::new(StdRng::seed_from_u64(seed)),
-            longest: if slow { 200 } else { 12 },
             stop: watch::Sender::new(false),
         });
         let listener = UnixListener::bind(path).expect("a socket for the database");
@@ -123,7 +120,7 @@ impl Database {
     async fn select(&self, row: Row) -> Option<u64> {
         self.pause(2).await;
         let number = self.rows.lock().unwrap()[row as usize];
-        self.pause(self.longest).await;
+        self.pause(12).await;
         // Rows that are held against the bound on loads never fail: a second failure lets everybody load.
         let fails = row < CALM && self.below(50) == 0;
         if fails {

@@ -52,8 +52,6 @@ pub(crate) struct Scenario {
     pub(crate) changes: Option<&'static [Change]>,
     /// A master that has taken another's place is trusted with what it holds.
     pub(crate) warm: bool,
-    /// Reads of the database take long.
-    pub(crate) slow: bool,
     /// The rule that is broken.
     pub(crate) mutant: Option<Mutant>,
 }
@@ -173,8 +171,8 @@ impl Scenario {
             lease: if self.cruel { Duration::from_millis(400) } else { Duration::from_secs(2) },
             guard: self.guard(),
             op_timeout: Duration::from_millis(if self.cruel { 150 } else { 3000 }),
-            // Few enough for them to matter, and enough for loads that take long.
-            max_loads: if self.slow { 64 } else { 3 },
+            // Few enough for them to matter.
+            max_loads: 3,
             writes: self.writes,
             broken: self.mutant.map(|mutant| format!("{mutant:?}")),
         }
@@ -188,7 +186,9 @@ impl Servers {
             Store::Redis => Self::Redis(Server::start()),
             Store::Sentinels => Self::Sentinels(SentinelSet::start()),
             Store::Cluster => Self::Cluster(Cluster::start()),
-            Store::Memcached(count) => Self::Memcached((0..count).map(|_| Memcached::start()).collect()),
+            Store::Memcached(count) => {
+                Self::Memcached((0..count).map(|_| Memcached::start_with(&["-m", "2"])).collect())
+            }
         }
     }
 
@@ -225,7 +225,7 @@ pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event>
     let socket = directory.0.join("database");
     let database = {
         let _on = runtime.enter();
-        Database::listen(&socket, seed, scenario.slow)
+        Database::listen(&socket, seed)
     };
     let ways = servers.ways(scenario, &runtime);
     let mut fleet = Fleet::start(scenario.plan(seed, socket), servers.urls(scenario, &ways));
@@ -246,8 +246,7 @@ pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event>
             Shards { severity, hand, cluster, fleet: fleet_of, deck }.rage(last);
         }
         Servers::Memcached(servers) => {
-            let (database, ways, only_restarts) = (&*database, &ways[..], scenario.changes.is_some());
-            Siege { severity, database, servers, ways, fleet: fleet_of, only_restarts }.rage(seed, last);
+            Siege { severity, database: &database, servers, ways: &ways, fleet: fleet_of }.rage(seed, last);
         }
     }
     database.stop();

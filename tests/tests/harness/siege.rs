@@ -16,7 +16,7 @@ use crate::nemesis::PAUSE;
 use crate::nemesis::Severity;
 use crate::proxy::Proxy;
 
-/// Harms the fleet and its servers. In a kind world workers are killed, and the servers lose nothing and answer. In a cruel one each server forgets, falls silent, hangs up, is killed and comes back empty, at
+/// Harms the fleet and its servers. In a kind world workers are killed, and the servers lose nothing and answer. In a cruel one each server forgets, evicts, falls silent, hangs up, is killed and comes back empty, at
 /// once or later; and workers are stopped for longer than their leases live.
 pub(crate) struct Siege<'a> {
     pub(crate) severity: Severity,
@@ -25,8 +25,6 @@ pub(crate) struct Siege<'a> {
     /// The way to each server.
     pub(crate) ways: &'a [Proxy],
     pub(crate) fleet: &'a mut Fleet,
-    /// Servers are restarted and nothing else happens.
-    pub(crate) only_restarts: bool,
 }
 
 impl Siege<'_> {
@@ -34,9 +32,7 @@ impl Siege<'_> {
     pub(crate) fn rage(mut self, seed: u64, last: Time) {
         let mut chance = StdRng::seed_from_u64(seed ^ 0xbad);
         while Time::now() < last {
-            // Between two restarts there is time to connect.
-            let least = if self.only_restarts { 100 } else { 10 };
-            std::thread::sleep(Duration::from_millis(chance.random_range(least..least + 90)));
+            std::thread::sleep(Duration::from_millis(chance.random_range(10..100)));
             self.harm(&mut chance);
         }
         self.database.record(Event::since(Time::now(), 0, What::Healed));
@@ -48,10 +44,6 @@ impl Siege<'_> {
         let (server, way, from) = (&self.servers[number], &self.ways[number], Time::now());
         let worker = chance.random_range(0..8);
         let what = match chance.random_range(0..harms) {
-            _ if self.only_restarts => {
-                server.restart();
-                "was killed and is back, empty"
-            }
             0 => return self.database.record(self.fleet.replace(worker)),
             _ if self.severity == Severity::Kind => return,
             1..4 => {
@@ -78,7 +70,11 @@ impl Siege<'_> {
                 server.restart();
                 "was away and is back, empty"
             }
-            18 => return self.database.record(self.fleet.pause(worker, PAUSE)),
+            18 => {
+                server.fill_up();
+                "is filled up (and evicts)"
+            }
+            19 => return self.database.record(self.fleet.pause(worker, PAUSE)),
             _ => return,
         };
         self.database.record(Event::since(from, 0, What::Fault(format!("server {number} {what}"))));

@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::BufWriter;
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
@@ -92,6 +93,25 @@ impl Memcached {
         assert_eq!(self.command("flush_all").as_deref(), Ok("OK"));
     }
 
+    /// Stores so many small things for a second that one with two megabytes evicts what was not used lately.
+    pub fn fill_up(&self) {
+        let flood = |most: usize| {
+            let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            let mut stream = BufWriter::new(stream);
+            for _ in 0..most {
+                let size = rand::random_range(60..260);
+                let name = rand::random::<u64>();
+                stream.write_all(format!("set filling:{name} 0 1 {size} noreply\r\n{:size$}\r\n", "").as_bytes())?;
+            }
+            stream.write_all(b"mn\r\n")?;
+            let stream = stream.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+            BufReader::new(stream).read_line(&mut String::new())
+        };
+        // One that is in trouble already takes no more.
+        let _ = flood(MOST_SMALL);
+    }
+
     /// Sends one command that is one line, and returns the first line of the answer.
     ///
     /// # Errors
@@ -118,3 +138,6 @@ impl Memcached {
         self.program.run(&mut command, || self.ask("version").is_ok_and(|answer| answer.starts_with("VERSION")))
     }
 }
+
+/// More than two megabytes hold of what is small.
+const MOST_SMALL: usize = 20_000;

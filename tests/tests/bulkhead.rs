@@ -12,9 +12,11 @@ use cache_runtime::Builder;
 use cache_runtime::Cache;
 use cache_runtime::Clock;
 use cache_runtime::Error;
+use cache_runtime::Site;
 use cache_runtime::cached;
 use cache_runtime::explain::Ending;
 use cache_runtime::explain::Stale;
+use cache_runtime::returns;
 use cache_runtime::scope;
 use cache_runtime::testing::Faults;
 use cache_runtime::testing::settled;
@@ -141,21 +143,30 @@ async fn after(gate: &Semaphore, row: &Row, id: u64) -> u64 {
     read(row, id).await
 }
 
-#[tokio::test]
-async fn a_load_is_not_held_up_by_who_waits_for_its_place() {
-    let cache = patient(1).build().unwrap();
-    let (row, gate) = (Row::new(), Arc::new(Semaphore::new(0)));
-    let outer = tokio::spawn(scope(cache.clone(), {
-        let (row, gate) = (row.clone(), gate.clone());
-        async move { after(&gate, &row, 1).await }
-    }));
-    until("it has the place", async || cache.stats().function("after").loads == 1).await;
-    // It leads the load of what the other will ask for, and waits for the place.
-    let leads = all(&cache, 1..2, |id| {
+/// A load that has the only place, and another call that leads the load of what it will ask for, and waits for that place. The first one goes on when the gate is opened.
+async fn a_leader_that_waits<F>(cache: &Cache, row: &Arc<Row>, outer: F) -> (JoinHandle<u64>, Vec<JoinHandle<u64>>)
+where
+    F: Future<Output = u64> + Send + 'static,
+{
+    let outer = tokio::spawn(scope(cache.clone(), outer));
+    until("it has the place", async || cache.stats().total.loads == 1).await;
+    let leads = all(cache, 1..2, |id| {
         let row = row.clone();
         async move { read(&row, id).await }
     });
     until("it has missed", async || cache.stats().function("read").misses == 1).await;
+    (outer, leads)
+}
+
+#[tokio::test]
+async fn a_load_is_not_held_up_by_who_waits_for_its_place() {
+    let cache = patient(1).build().unwrap();
+    let (row, gate) = (Row::new(), Arc::new(Semaphore::new(0)));
+    let (outer, leads) = a_leader_that_waits(&cache, &row, {
+        let (row, gate) = (row.clone(), gate.clone());
+        async move { after(&gate, &row, 1).await }
+    })
+    .await;
     gate.add_permits(1);
     assert_eq!(soon("the inner load has ended", outer).await.unwrap(), 1);
     ended(leads).await;
@@ -167,22 +178,51 @@ async fn a_place_that_is_lent_is_not_used_twice_by_who_tires_of_waiting() {
     let builder = Cache::builder().max_loads(1).max_wait(Duration::from_millis(300));
     let cache = builder.load_queue(100, Duration::from_secs(600)).build().unwrap();
     let (row, gate) = (Row::with_gate(0), Arc::new(Semaphore::new(0)));
-    let outer = tokio::spawn(scope(cache.clone(), {
+    let (outer, leads) = a_leader_that_waits(&cache, &row, {
         let (row, gate) = (row.clone(), gate.clone());
         async move { after(&gate, &row, 1).await }
-    }));
-    until("it has the place", async || cache.stats().function("after").loads == 1).await;
-    let leads = all(&cache, 1..2, |id| {
-        let row = row.clone();
-        async move { read(&row, id).await }
-    });
-    until("it has missed", async || cache.stats().function("read").misses == 1).await;
+    })
+    .await;
     gate.add_permits(1);
     // It loads with the place of the outer one, for longer than that one waits. Who goes on all the same says so.
     until("the outer one has tired", async || row.loads() == 2).await;
     assert_eq!(cache.stats().function("read").overloaded, 1, "two loads ran with one place");
     row.gate.add_permits(2);
     assert_eq!(soon("the outer load has ended", outer).await.unwrap(), 1);
+    ended(leads).await;
+}
+
+/// Reads one row, and brings the entry of another up to date while that is loaded.
+#[cached(ttl = "1h", key = "both:{id}", skip(row, other, gate))]
+async fn both(gate: &Semaphore, row: &Row, other: &Row, id: u64) -> u64 {
+    static OTHER: Site = Site::cached("bulkhead", "other").key("other");
+    gate.acquire().await.unwrap().forget();
+    let entry = cache_runtime::global().entry(&OTHER, returns::<u64>().kind()).ttl(Duration::from_secs(60)).handle();
+    let refreshed = async {
+        while row.loads() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        entry.refresh(other.read()).await
+    };
+    let (read, refreshed) = tokio::join!(read(row, id), refreshed);
+    read + refreshed
+}
+
+#[tokio::test]
+async fn a_place_that_is_lent_is_not_used_to_refresh_meanwhile() {
+    let cache = patient(1).build().unwrap();
+    let (row, other, gate) = (Row::with_gate(0), Row::new(), Arc::new(Semaphore::new(0)));
+    let (outer, leads) = a_leader_that_waits(&cache, &row, {
+        let (row, other, gate) = (row.clone(), other.clone(), gate.clone());
+        async move { both(&gate, &row, &other, 1).await }
+    })
+    .await;
+    gate.add_permits(1);
+    until("it loads with the place of the outer one", async || row.loads() == 1).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(other.loads(), 0, "two loads ran with one place");
+    row.gate.add_permits(1);
+    assert_eq!(soon("the outer load has ended", outer).await.unwrap(), 2);
     ended(leads).await;
 }
 

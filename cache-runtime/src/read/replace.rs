@@ -23,6 +23,7 @@ use crate::read::scout::Scouted;
 use crate::read::scout::Step;
 use crate::read::settle::Filling;
 use crate::read::settle::fill_now;
+use crate::read::stale::enter;
 use crate::store::Steal;
 use crate::token::Dependency;
 use crate::token::State;
@@ -89,11 +90,8 @@ pub(crate) async fn refresh<F: Future>(
 
 /// A place among the loads that run at once. Who finds none in time loads all the same, as whoever asks for a refresh wants it.
 async fn take_place(core: &Core, request: &Request, context: &Context, watch: &Watch) -> Option<Arc<Places>> {
-    if let Some(places) = context.places() {
-        return Some(places);
-    }
-    let entered = core.bulkheads.enter(&*core.host, request.site, request.max_loads).await;
-    entered.inspect_err(|_| watch.count(Happened::Overloaded)).map(Arc::new).ok()
+    let entered = enter(core, request, context).await;
+    entered.inspect_err(|_| watch.count(Happened::Overloaded)).ok()
 }
 
 /// The right to fill the key from now on, taken from whoever has it, and the tokens of its tags; or why nothing may be stored.

@@ -11,6 +11,8 @@ use std::time::Duration;
 use crate::bulkhead::Overloaded;
 use crate::bulkhead::Places;
 use crate::clock::Moment;
+use crate::context::Context;
+use crate::core::Core;
 use crate::core::Loaded;
 use crate::core::Rule;
 use crate::core::lock;
@@ -25,6 +27,7 @@ use crate::metrics::Happened;
 use crate::read::Access;
 use crate::read::Caller;
 use crate::read::Load;
+use crate::read::Request;
 use crate::read::look::Missed;
 use crate::read::scout::Step;
 use crate::store::Keeps;
@@ -146,7 +149,7 @@ impl Caller<'_> {
         if let Some(places) = self.own_places() {
             return Ok(places);
         }
-        let entering = self.enter();
+        let entering = enter(self.core, self.request, self.context);
         // Whoever has waited for others' loads has so much less time to wait for a place.
         let soft = self.soft_deadline().map(|deadline| deadline.since(self.core.clock.now()));
         let patience = soft.map_or(self.patience(), |soft| soft.min(self.patience()));
@@ -158,19 +161,6 @@ impl Caller<'_> {
         match entered.unwrap_or(Err(Overloaded)) {
             Ok(places) => Ok(places),
             Err(Overloaded) => self.overloaded().map_or_else(|| Ok(Arc::default()), Err),
-        }
-    }
-
-    /// A place like everybody else's, or those of the load around the call as soon as whoever borrowed them gives them back.
-    async fn enter(&self) -> Result<Arc<Places>, Overloaded> {
-        let entering = self.core.bulkheads.enter(&*self.core.host, self.request.site, self.request.max_loads);
-        match self.context.places() {
-            Some(places) => tokio::select! {
-                biased;
-                () = places.given_back() => Ok(places),
-                entered = entering => entered.map(Arc::new),
-            },
-            None => entering.await.map(Arc::new),
         }
     }
 
@@ -212,5 +202,18 @@ impl Caller<'_> {
             // Otherwise it dies a little early.
             let _ = store.touch(key, life).await;
         }));
+    }
+}
+
+/// A place like everybody else's, or those of the load around the call as soon as whoever borrowed them gives them back.
+pub(super) async fn enter(core: &Core, request: &Request, context: &Context) -> Result<Arc<Places>, Overloaded> {
+    let entering = core.bulkheads.enter(&*core.host, request.site, request.max_loads);
+    match context.places() {
+        Some(places) => tokio::select! {
+            biased;
+            () = places.given_back() => Ok(places),
+            entered = entering => entered.map(Arc::new),
+        },
+        None => entering.await.map(Arc::new),
     }
 }

@@ -29,5 +29,5 @@ pub use crate::store::redis::server::SentinelSet;
 pub use crate::store::redis::server::Server;
 #[cfg(feature = "redis")]
 pub use crate::store::redis::server::Snapshot;
-#[cfg(feature = "redis-tls")]
+#[cfg(feature = "tls")]
 pub use crate::store::redis::server::TlsServer;

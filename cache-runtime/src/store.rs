@@ -379,6 +379,8 @@ impl FromIterator<Register> for Targets {
     }
 }
 
+#[cfg(all(any(test, feature = "sim"), feature = "tls", any(feature = "redis", feature = "memcached")))]
+mod certificates;
 #[cfg(test)]
 pub(crate) mod conformance;
 #[cfg(feature = "memcached")]
@@ -395,5 +397,7 @@ mod program;
 pub(crate) mod redis;
 #[cfg(all(test, any(feature = "redis", feature = "memcached")))]
 mod samples;
+#[cfg(any(feature = "redis", feature = "memcached"))]
+pub(crate) mod tls;
 #[cfg(any(feature = "redis", feature = "memcached"))]
 pub(crate) mod witnesses;

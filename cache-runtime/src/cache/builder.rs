@@ -444,7 +444,7 @@ impl Builder {
             return self.build_on_redis();
         }
         #[cfg(feature = "memcached")]
-        if self.url.starts_with("memcached:") {
+        if self.url.starts_with("memcached") {
             return self.build_on_memcached();
         }
         Err(self.unknown_url())
@@ -495,10 +495,10 @@ impl Builder {
         self.is_called(store.namespace_text(), store.codec)?;
         store = store.op_timeout(self.settings.op_timeout).connect_timeout(self.settings.connect_timeout);
         let (host, runtime) = self.remote_host()?;
-        let member = |server| Memcached::new(&store, server, runtime.clone());
+        let members = Memcached::all(&store, &runtime).map_err(Kind::Url)?.into_iter();
         #[cfg(feature = "sim")]
-        let member = |server| if self.numbers_alone { member(server).by_numbers_alone() } else { member(server) };
-        let members: Vec<_> = store.servers.iter().map(|server| Arc::new(member(server))).collect();
+        let members = members.map(|member| if self.numbers_alone { member.by_numbers_alone() } else { member });
+        let members: Vec<_> = members.map(Arc::new).collect();
         #[cfg_attr(not(feature = "sim"), expect(unused_mut, reason = "only a control ejects a server"))]
         let mut ring = Ring::new(&store.servers);
         #[cfg(feature = "sim")]

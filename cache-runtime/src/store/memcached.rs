@@ -17,6 +17,7 @@
 //! All I/O runs on the runtime that the store was given, so that it is called from any executor and outlives every one of them: a caller waits for an answer that always comes, by the deadline.
 
 mod changes;
+mod dial;
 mod items;
 mod keys;
 mod link;
@@ -41,6 +42,7 @@ use self::changes::Change;
 use self::changes::Next;
 use self::changes::Seen;
 use self::changes::odd;
+use self::dial::Dial;
 use self::items::Item;
 use self::items::Lease;
 use self::items::Millis;
@@ -88,22 +90,28 @@ pub(crate) struct Memcached {
 }
 
 impl Memcached {
-    /// A store in `server`, which is one of those in `settings`. It does its I/O on `runtime`, which must drive I/O and time. Begins to connect, and does not wait for it.
-    pub(crate) fn new(settings: &Settings, server: &str, runtime: Handle) -> Self {
-        let keys = Keys::new(&settings.namespace, &settings.servers);
-        let link = {
-            let _runtime = runtime.enter();
-            Link::connect(server, settings.connect_timeout)
+    /// A store in each server of `settings`. They do their I/O on `runtime`, which must drive I/O and time. Begins to connect, and does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about certificates that cannot be used.
+    pub(crate) fn all(settings: &Settings, runtime: &Handle) -> Result<Vec<Self>, String> {
+        let (keys, dial) = (Keys::new(&settings.namespace, &settings.servers), Dial::new(settings)?);
+        let _runtime = runtime.enter();
+        let one = |server: &String| {
+            let link = Link::connect(server, dial.clone(), settings.connect_timeout);
+            let (keys, runtime) = (keys.clone(), runtime.clone());
+            Self {
+                server: server.clone(),
+                keys,
+                link,
+                op_timeout: settings.op_timeout,
+                runtime,
+                #[cfg(any(test, feature = "sim"))]
+                numbers_alone: false,
+            }
         };
-        Self {
-            server: server.to_owned(),
-            keys,
-            link,
-            op_timeout: settings.op_timeout,
-            runtime,
-            #[cfg(any(test, feature = "sim"))]
-            numbers_alone: false,
-        }
+        Ok(settings.servers.iter().map(one).collect())
     }
 
     /// One whose tokens and leases are bound to nothing: they come back when the server begins to count anew.

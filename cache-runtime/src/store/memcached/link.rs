@@ -9,10 +9,11 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
 
+use super::dial::Dial;
+use super::dial::Stream;
 use super::session;
 use super::session::Session;
 use crate::store::StoreError;
@@ -20,9 +21,9 @@ use crate::store::presence::Pause;
 use crate::store::presence::Presence;
 
 /// A connection, or the attempts to have one.
-#[derive(Debug)]
 pub(super) struct Link {
     server: String,
+    dial: Dial,
     connect_timeout: Duration,
     live: ArcSwapOption<Session>,
     presence: Presence,
@@ -30,9 +31,10 @@ pub(super) struct Link {
 
 impl Link {
     /// Begins to connect. Must be called on the runtime that does the I/O.
-    pub(super) fn connect(server: &str, connect_timeout: Duration) -> Arc<Self> {
+    pub(super) fn connect(server: &str, dial: Dial, connect_timeout: Duration) -> Arc<Self> {
         let link = Arc::new(Self {
             server: server.to_owned(),
+            dial,
             connect_timeout,
             live: ArcSwapOption::empty(),
             presence: Presence::new("not connected yet"),
@@ -59,15 +61,14 @@ impl Link {
         self.session()?.ok_or_else(|| self.presence.gone())
     }
 
-    async fn attempt(&self) -> Result<TcpStream, String> {
-        let stream = TcpStream::connect(&self.server).await.map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        session::greet(&stream).await?;
+    async fn attempt(&self) -> Result<Stream, String> {
+        let mut stream = self.dial.open(&self.server).await?;
+        session::greet(&mut *stream).await?;
         Ok(stream)
     }
 
     /// Uses a connection until it ends, and says why it did and how long to wait before the next.
-    async fn hold(link: Weak<Self>, stream: TcpStream, pause: Pause) -> Option<(String, Pause)> {
+    async fn hold(link: Weak<Self>, stream: Stream, pause: Pause) -> Option<(String, Pause)> {
         let (session, line) = Session::over(stream);
         let since = Instant::now();
         {

@@ -6,7 +6,11 @@ use std::io::BufWriter;
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
+#[cfg(feature = "tls")]
+use crate::store::certificates::Certificates;
 use crate::store::program::ATTEMPTS;
 use crate::store::program::PATIENCE;
 use crate::store::program::Program;
@@ -22,8 +26,13 @@ use crate::store::program::free_port;
 #[derive(Debug)]
 pub struct Memcached {
     port: u16,
+    /// Where it is told things by the test: another, where the first encrypts.
+    own_port: u16,
     arguments: Vec<String>,
     program: Program,
+    /// What its connections are encrypted with.
+    #[cfg(feature = "tls")]
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl Memcached {
@@ -36,15 +45,51 @@ impl Memcached {
     /// Starts a server with further arguments, such as `["-m", "2", "-M"]`.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
-        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut server = Self { port: 0, arguments, program: Program::new("memcached") };
+        Self::prepared(arguments).started()
+    }
+
+    /// Starts a server whose connections are encrypted, and which asks each client for a certificate of the same authority.
+    #[cfg(all(test, feature = "tls"))]
+    pub(crate) fn start_encrypting(certificates: &Arc<Certificates>) -> Self {
+        let file = |option: &str, name: &str| format!("{option}={}", certificates.file(name));
+        let options = [
+            file("ssl_chain_cert", "server.pem"),
+            file("ssl_key", "server.key"),
+            file("ssl_ca_cert", "ca.pem"),
+            "ssl_verify_mode=2".to_owned(),
+        ];
+        let mut server = Self::prepared(&["-Z", "-o", &options.join(",")]);
+        server.certificates = Some(Arc::clone(certificates));
+        server.started()
+    }
+
+    fn prepared(arguments: &[&str]) -> Self {
+        Self {
+            port: 0,
+            own_port: 0,
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            program: Program::new("memcached"),
+            #[cfg(feature = "tls")]
+            certificates: None,
+        }
+    }
+
+    fn started(mut self) -> Self {
         for _ in 0..ATTEMPTS {
-            server.port = free_port();
-            if server.run() {
-                return server;
+            self.port = free_port();
+            self.own_port = if self.is_encrypted() { free_port() } else { self.port };
+            if self.run() {
+                return self;
             }
         }
         panic!("memcached does not start");
+    }
+
+    fn is_encrypted(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.certificates.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
     }
 
     /// Its host and port.
@@ -96,7 +141,7 @@ impl Memcached {
     /// Stores so many small things for a second that one with two megabytes evicts what was not used lately.
     pub fn fill_up(&self) {
         let flood = |most: usize| {
-            let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            let stream = TcpStream::connect(("127.0.0.1", self.own_port))?;
             stream.set_read_timeout(Some(PATIENCE))?;
             let mut stream = BufWriter::new(stream);
             for _ in 0..most {
@@ -122,7 +167,7 @@ impl Memcached {
     }
 
     fn ask(&self, line: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        let mut stream = TcpStream::connect(("127.0.0.1", self.own_port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(format!("{line}\r\n").as_bytes())?;
         let mut answer = String::new();
@@ -132,7 +177,10 @@ impl Memcached {
 
     fn run(&self) -> bool {
         let mut command = Command::new("memcached");
-        command.args(["-l", "127.0.0.1", "-p", &self.port.to_string(), "-U", "0"]).args(&self.arguments);
+        command.args(["-l", &format!("127.0.0.1:{}", self.port), "-U", "0"]).args(&self.arguments);
+        if self.is_encrypted() {
+            command.args(["-l", &format!("notls:127.0.0.1:{}", self.own_port)]);
+        }
         // It refuses to run as root, unless it is told whom to be.
         command.args(["-u", "nobody"]);
         self.program.run(&mut command, || self.ask("version").is_ok_and(|answer| answer.starts_with("VERSION")))

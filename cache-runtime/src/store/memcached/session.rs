@@ -7,20 +7,28 @@
 //! - What waits is bounded, in requests and in bytes. A caller that gives up leaves its place, and harms nobody.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::pin::pin;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
 
 use bytes::Buf;
 use bytes::BytesMut;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 
+use super::dial::Duplex;
+use super::dial::Stream;
 use super::wire;
 use super::wire::Answer;
 use super::wire::Commands;
@@ -34,9 +42,8 @@ pub(super) struct Session {
 }
 
 /// What [`run`] works on.
-#[derive(Debug)]
 pub(super) struct Line {
-    stream: TcpStream,
+    stream: Stream,
     requests: mpsc::Receiver<Request>,
 }
 
@@ -51,7 +58,7 @@ type Reply = Result<Vec<Answer>, StoreError>;
 
 impl Session {
     /// A session over `stream`, and what somebody has to [`run`] for it.
-    pub(super) fn over(stream: TcpStream) -> (Self, Line) {
+    pub(super) fn over(stream: Stream) -> (Self, Line) {
         let (queue, requests) = mpsc::channel(QUEUE);
         let session = Self { queue, next_number: AtomicU32::new(0) };
         (session, Line { stream, requests })
@@ -78,19 +85,16 @@ impl Session {
 }
 
 /// Asks whether a Memcached that knows the meta protocol is at the other end.
-pub(super) async fn greet(stream: &TcpStream) -> Result<(), String> {
+pub(super) async fn greet(stream: &mut dyn Duplex) -> Result<(), String> {
     let mut heard = Vec::new();
-    let mut unsaid = &b"mn\r\n"[..];
+    let asked = async {
+        stream.write_all(b"mn\r\n").await?;
+        stream.flush().await
+    };
+    asked.await.map_err(|error| error.to_string())?;
     while !heard.ends_with(b"\n") && heard.len() < LONGEST_GREETING {
-        let interest = if unsaid.is_empty() { Interest::READABLE } else { Interest::WRITABLE };
-        stream.ready(interest).await.map_err(|error| error.to_string())?;
-        let mut buffer = [0; 64];
-        match if unsaid.is_empty() { stream.try_read(&mut buffer) } else { stream.try_write(unsaid) } {
-            Ok(0) => return Err("it closed the connection".into()),
-            Ok(count) if unsaid.is_empty() => heard.extend_from_slice(&buffer[..count]),
-            Ok(count) => unsaid = &unsaid[count..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.to_string()),
+        if stream.read_buf(&mut heard).await.map_err(|error| error.to_string())? == 0 {
+            return Err("it closed the connection".into());
         }
     }
     match &heard[..] {
@@ -105,9 +109,9 @@ pub(super) async fn greet(stream: &TcpStream) -> Result<(), String> {
 
 /// Carries requests there and answers back until the connection ends or nobody can ask any more, and says why it ended.
 pub(super) async fn run(line: Line) -> String {
-    let Line { stream, mut requests } = line;
+    let Line { mut stream, mut requests } = line;
     let mut work = Work::default();
-    let reason = work.carry(&stream, &mut requests).await;
+    let reason = work.carry(&mut *stream, &mut requests).await;
     requests.close();
     let failed = StoreError::Away(reason.clone());
     for waiting in work.waiting.drain(..) {
@@ -124,6 +128,7 @@ pub(super) async fn run(line: Line) -> String {
 #[derive(Debug, Default)]
 struct Work {
     out: BytesMut,
+    is_flushed: bool,
     arrived: BytesMut,
     waiting: VecDeque<Waiting>,
     /// Deadlines missed since the last answer.
@@ -150,33 +155,27 @@ impl Waiting {
 }
 
 impl Work {
-    async fn carry(&mut self, stream: &TcpStream, requests: &mut mpsc::Receiver<Request>) -> String {
+    async fn carry(&mut self, stream: &mut dyn Duplex, requests: &mut mpsc::Receiver<Request>) -> String {
         let mut timer = std::pin::pin!(sleep_until(Instant::now()));
         let mut is_set = false;
         loop {
             while let Ok(request) = requests.try_recv() {
                 self.take(request);
             }
-            if let Err(reason) = self.write(stream) {
-                return reason;
-            }
             if !is_set && let Some(next) = self.next_deadline() {
                 timer.as_mut().reset(next);
                 is_set = true;
             }
-            let interest =
-                if self.out.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
             tokio::select! {
+                moved = poll_fn(|context| self.carry_bytes(stream, context)) => {
+                    if let Err(reason) = moved {
+                        return reason;
+                    }
+                }
                 request = requests.recv() => match request {
                     Some(request) => self.take(request),
                     None => return "it is not used any more".into(),
                 },
-                ready = stream.ready(interest) => {
-                    let read = ready.map_err(|error| error.to_string()).and_then(|_| self.read(stream));
-                    if let Err(reason) = read {
-                        return reason;
-                    }
-                }
                 () = &mut timer, if is_set => {
                     is_set = false;
                     self.expire(Instant::now());
@@ -203,32 +202,37 @@ impl Work {
         self.waiting.push_back(Waiting { next, missing, answers, deadline, reply: Some(reply) });
     }
 
-    fn write(&mut self, stream: &TcpStream) -> Result<(), String> {
-        while !self.out.is_empty() {
-            match stream.try_write(&self.out) {
-                Ok(count) => self.out.advance(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.to_string()),
-            }
+    /// Carries there what can be, and back what has come. Ends when something has come.
+    fn carry_bytes(&mut self, stream: &mut dyn Duplex, context: &mut Context<'_>) -> Poll<Result<(), String>> {
+        if let Poll::Ready(Err(error)) = self.write(stream, context) {
+            return Poll::Ready(Err(error.to_string()));
         }
-        Ok(())
+        self.read(stream, context)
     }
 
-    fn read(&mut self, stream: &TcpStream) -> Result<(), String> {
-        loop {
-            self.arrived.reserve(READ);
-            match stream.try_read_buf(&mut self.arrived) {
-                Ok(0) => return Err("it closed the connection".into()),
-                Ok(count) => {
-                    self.hand_out()?;
-                    if count < READ {
-                        return Ok(());
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.to_string()),
-            }
+    fn write(&mut self, stream: &mut dyn Duplex, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let written = ready!(Pin::new(&mut *stream).poll_write(context, &self.out))?;
+            self.out.advance(written);
+            self.is_flushed = false;
         }
+        if !self.is_flushed {
+            // What is encrypted may still be here.
+            ready!(Pin::new(stream).poll_flush(context))?;
+            self.is_flushed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn read(&mut self, stream: &mut dyn Duplex, context: &mut Context<'_>) -> Poll<Result<(), String>> {
+        self.arrived.reserve(READ);
+        // What is read is in the buffer when this has ended, and nothing is before that.
+        let read = ready!(pin!(stream.read_buf(&mut self.arrived)).poll(context));
+        Poll::Ready(match read {
+            Ok(0) => Err("it closed the connection".into()),
+            Ok(_) => self.hand_out(),
+            Err(error) => Err(error.to_string()),
+        })
     }
 
     /// Gives every whole answer to whom it is for.

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use crate::codec::Codec;
+use crate::store::tls;
+use crate::store::tls::TlsFiles;
 
 /// What a [`Memcached`](super::Memcached) is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// `host:port` of each, as written but for the port, which may be left out.
     pub(crate) servers: Vec<String>,
+    /// Where the connections are encrypted, whom to trust and what to show.
+    pub(super) tls: Option<TlsFiles>,
     pub(super) namespace: String,
     /// In which form the URL says that values are written.
     pub(crate) codec: Codec,
@@ -18,15 +22,18 @@ pub(crate) struct Settings {
 
 /// Reads the settings that a URL holds.
 ///
-/// `memcached://host[:port][,host[:port]]...`, and `namespace=` and `codec=` as parameters.
+/// `memcached://host[:port][,host[:port]]...`, and `namespace=` and `codec=` as parameters. With `memcacheds` in its place the connections are encrypted, and the parameters of [`tls`] mean something too.
 ///
 /// # Errors
 ///
 /// A sentence that says what is wrong and repeats nothing that may be a password.
 pub(crate) fn settings(url: &str) -> Result<Settings, String> {
-    let rest = url
-        .strip_prefix("memcached://")
-        .ok_or("not the address of a Memcached; write one like `memcached://127.0.0.1:11211`")?;
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let is_encrypted = match scheme {
+        "memcached" => false,
+        "memcacheds" => tls::check_build(scheme).map(|()| true)?,
+        _ => return Err("not the address of a Memcached; write one like `memcached://127.0.0.1:11211`".into()),
+    };
     let (list, query) = rest.split_once('?').unwrap_or((rest, ""));
     if list.contains('@') {
         return Err("a Memcached is asked without a user and a password; write `memcached://host:port`".into());
@@ -46,19 +53,23 @@ pub(crate) fn settings(url: &str) -> Result<Settings, String> {
     if servers.len() > MOST_SERVERS {
         return Err(format!("more than {MOST_SERVERS} servers"));
     }
-    let (mut namespace, mut codec) = (None, Codec::default());
+    let (mut namespace, mut codec, mut files) = (None, Codec::default(), tls::Said::default());
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
             Some(("namespace", value)) => namespace = Some(value.to_owned()),
             Some(("codec", value)) => codec = Codec::named(value)?,
+            Some((name, path)) if is_encrypted && tls::PARAMETERS.contains(&name) => files.take(name, path),
             other => {
                 let name = other.map_or(parameter, |(name, _)| name);
-                return Err(format!("unknown parameter `{name}`; expected one of `namespace`, `codec`"));
+                let more = if is_encrypted { ", `ca`, `cert`, `key`" } else { "" };
+                return Err(format!("unknown parameter `{name}`; expected one of `namespace`, `codec`{more}"));
             }
         }
     }
+    let files = files.files()?;
     Ok(Settings {
         servers,
+        tls: is_encrypted.then_some(files),
         namespace: namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
         codec,
         op_timeout: Duration::from_millis(100),
@@ -135,6 +146,19 @@ mod tests {
         assert_eq!((settings.namespace_text(), settings.codec), ("shop:prod", Codec::Json));
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn an_s_encrypts() {
+        assert!(settings("memcached://h1").unwrap().tls.is_none());
+        assert_eq!(settings("memcacheds://h1").unwrap().tls, Some(TlsFiles::default()));
+        let own = TlsFiles {
+            authorities: Some("/etc/ca.pem".into()),
+            identity: Some(("/etc/me.pem".into(), "/etc/me.key".into())),
+        };
+        let said = settings("memcacheds://h1,h2?ca=/etc/ca.pem&cert=/etc/me.pem&key=/etc/me.key").unwrap();
+        assert_eq!((said.tls, said.servers.len()), (Some(own), 2));
+    }
+
     #[test]
     fn what_is_wrong_is_said_without_credentials() {
         let wrong = [
@@ -151,6 +175,13 @@ mod tests {
             ("memcached://a?ttl=1", "unknown parameter `ttl`"),
             ("memcached://a?codec=yaml", "`json` or `msgpack`"),
             ("hunter2", "not the address"),
+            ("memcached://a?ca=/f", "unknown parameter `ca`"),
+            #[cfg(feature = "tls")]
+            ("memcacheds://a?ttl=1", "expected one of `namespace`, `codec`, `ca`, `cert`, `key`"),
+            #[cfg(feature = "tls")]
+            ("memcacheds://a?cert=/f", "both `cert` and `key`"),
+            #[cfg(not(feature = "tls"))]
+            ("memcacheds://ann:hunter2@host", "feature `tls`"),
         ];
         for (url, expected) in wrong {
             let error = settings(url).unwrap_err();

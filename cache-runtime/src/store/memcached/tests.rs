@@ -2,6 +2,8 @@
 
 mod conformance;
 mod faults;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,14 +47,14 @@ use crate::token::State;
 
 fn store(server: &server::Memcached, op_timeout: Duration) -> Arc<dyn Store> {
     let settings = settings(&server.url()).unwrap().op_timeout(op_timeout);
-    Arc::new(Memcached::new(&settings, &settings.servers[0], Handle::current()))
+    Arc::new(Memcached::all(&settings, &Handle::current()).unwrap().remove(0))
 }
 
 fn fleet(servers: &[server::Memcached], op_timeout: Duration) -> (Arc<dyn Store>, Arc<Ring>) {
     let settings = settings(&server::Memcached::url_of(servers)).unwrap().op_timeout(op_timeout);
-    let node = |server: &String| -> Arc<dyn Store> { Arc::new(Memcached::new(&settings, server, Handle::current())) };
+    let nodes = Memcached::all(&settings, &Handle::current()).unwrap();
     let ring = Arc::new(Ring::new(&settings.servers));
-    let fleet = Arc::new(Fleet::new(settings.servers.iter().map(node).collect(), Arc::clone(&ring)));
+    let fleet = Arc::new(Fleet::new(nodes.into_iter().map(|node| Arc::new(node) as _).collect(), Arc::clone(&ring)));
     (Arc::new(Witnessed::new(fleet, ring.witnesses())), ring)
 }
 

@@ -2,9 +2,8 @@
 //!
 //! Nothing here has a deadline of its own: whoever opens a connection, or sends on it, has one.
 
-#[cfg(feature = "redis-tls")]
-mod tls;
-
+#[cfg(feature = "tls")]
+use std::io;
 use std::sync::Arc;
 
 use redis::AsyncConnectionConfig;
@@ -18,20 +17,28 @@ use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use redis::aio::SendError;
 use redis::io::tcp::TcpSettings;
+#[cfg(feature = "tls")]
+use tokio::io::AsyncRead;
+#[cfg(feature = "tls")]
+use tokio::io::AsyncReadExt;
+#[cfg(feature = "tls")]
+use tokio::io::AsyncWrite;
+#[cfg(feature = "tls")]
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 
-#[cfg(feature = "redis-tls")]
-use self::tls::Tls;
 use super::settings::Sentinels;
 use super::settings::Settings;
+#[cfg(feature = "tls")]
+use crate::store::tls::Connector;
 
 /// How to connect to any server of a store.
 #[derive(Clone)]
 pub(super) struct Dial {
     login: RedisConnectionInfo,
     client_name: Option<String>,
-    #[cfg(feature = "redis-tls")]
-    tls: Option<Tls>,
+    #[cfg(feature = "tls")]
+    tls: Option<Connector>,
 }
 
 impl Dial {
@@ -45,8 +52,8 @@ impl Dial {
             // So that what is asked first is asked by us, and what answers no Redis command is noticed.
             login: settings.login.clone().set_skip_set_lib_name(),
             client_name: settings.client_name.clone(),
-            #[cfg(feature = "redis-tls")]
-            tls: settings.tls.as_ref().map(Tls::new).transpose()?,
+            #[cfg(feature = "tls")]
+            tls: settings.tls.as_ref().map(Connector::new).transpose()?,
         })
     }
 
@@ -106,9 +113,10 @@ impl Dial {
     ) -> RedisResult<MultiplexedConnection> {
         let config =
             config.set_response_timeout(None).set_connection_timeout(None).set_pipeline_buffer_size(PIPELINE_BUFFER);
-        #[cfg(feature = "redis-tls")]
+        #[cfg(feature = "tls")]
         if let (Some(tls), ConnectionAddr::Tcp(host, port)) = (&self.tls, address) {
-            let stream = tls.connect(host, *port).await?;
+            let mut stream = tls.connect(host, *port).await?;
+            hear(&mut stream).await?;
             let (connection, driver) = MultiplexedConnection::new_with_config(&self.login, stream, config).await?;
             // It ends with the last handle to the connection.
             tokio::spawn(driver);
@@ -121,4 +129,20 @@ impl Dial {
     }
 }
 
+/// Whether a server answers that was shown a certificate, or none.
+#[cfg(feature = "tls")]
+async fn hear(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+    stream.write_all(b"PING\r\n").await?;
+    stream.flush().await?;
+    // That we have to say who we are is an answer too.
+    for _ in 0..LONGEST_LINE {
+        if stream.read_u8().await? == b'\n' {
+            return Ok(());
+        }
+    }
+    Err(io::Error::other("what answers there is no Redis"))
+}
+
+#[cfg(feature = "tls")]
+const LONGEST_LINE: usize = 1024;
 const PIPELINE_BUFFER: usize = 1024;

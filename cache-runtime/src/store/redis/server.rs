@@ -4,7 +4,7 @@
 
 mod cluster;
 mod sentinel;
-#[cfg(feature = "redis-tls")]
+#[cfg(feature = "tls")]
 mod tls;
 
 use std::fmt;
@@ -12,6 +12,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -20,9 +22,11 @@ use redis::Value;
 
 pub use self::cluster::Cluster;
 pub use self::sentinel::SentinelSet;
-#[cfg(feature = "redis-tls")]
+#[cfg(feature = "tls")]
 pub use self::tls::TlsServer;
 use super::incarnation::field;
+#[cfg(feature = "tls")]
+use crate::store::certificates::Certificates;
 use crate::store::program;
 use crate::store::program::ATTEMPTS;
 use crate::store::program::PATIENCE;
@@ -42,14 +46,15 @@ pub struct Server {
     directory: PathBuf,
     arguments: Vec<String>,
     program: Program,
+    /// What its connections are encrypted with.
+    #[cfg(feature = "tls")]
+    certificates: Option<Arc<Certificates>>,
 }
 
 /// What a server is run as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Plain,
-    #[cfg(feature = "redis-tls")]
-    Encrypted,
     /// With a [`CONFIGURATION`] in its directory, into which sentinels have it write what has become of it.
     Replicated,
     /// The same, for what it knows itself.
@@ -76,7 +81,22 @@ impl Server {
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).expect("a directory for a server");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { kind, port: 0, directory, arguments, program: Program::new("redis-server") }
+        Self {
+            kind,
+            port: 0,
+            directory,
+            arguments,
+            program: Program::new("redis-server"),
+            #[cfg(feature = "tls")]
+            certificates: None,
+        }
+    }
+
+    fn is_encrypted(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.certificates.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
     }
 
     fn started(mut self) -> Self {
@@ -195,10 +215,8 @@ impl Server {
     /// What the server said, or why it did not.
     pub fn command(&self, words: &[&str]) -> Result<String, String> {
         let ask = || {
-            #[cfg(feature = "redis-tls")]
-            let url = if self.kind == Kind::Encrypted { self.socket_url() } else { self.url() };
-            #[cfg(not(feature = "redis-tls"))]
-            let url = self.url();
+            // Beside the port that encrypts.
+            let url = if self.is_encrypted() { self.socket_url() } else { self.url() };
             let mut connection = redis::Client::open(url)?.get_connection_with_timeout(PATIENCE)?;
             connection.set_read_timeout(Some(PATIENCE))?;
             let mut command = redis::Cmd::new();
@@ -229,13 +247,16 @@ impl Server {
         let port = self.port.to_string();
         let mut command = Command::new(binary());
         match self.kind {
-            Kind::Plain => command.args(["--port", &port]),
-            #[cfg(feature = "redis-tls")]
-            Kind::Encrypted => command.args(["--port", "0", "--tls-port", &port]),
-            Kind::Replicated => command.args([CONFIGURATION, "--port", &port]),
-            Kind::Sentinel => command.args([CONFIGURATION, "--sentinel", "--port", &port]),
-            Kind::Node => command.args(["--port", &port, "--cluster-enabled", "yes"]),
+            Kind::Plain => &mut command,
+            Kind::Replicated => command.arg(CONFIGURATION),
+            Kind::Sentinel => command.args([CONFIGURATION, "--sentinel"]),
+            Kind::Node => command.args(["--cluster-enabled", "yes"]),
         };
+        if self.is_encrypted() {
+            command.args(["--port", "0", "--tls-port", &port]);
+        } else {
+            command.args(["--port", &port]);
+        }
         command
             .args(["--bind", "127.0.0.1", "--unixsocket", "redis.sock"])
             .args(["--save", "", "--appendonly", "no", "--dir", "."])

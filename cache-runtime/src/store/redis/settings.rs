@@ -3,7 +3,6 @@
 mod url;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use redis::ConnectionAddr;
@@ -11,6 +10,7 @@ use redis::RedisConnectionInfo;
 
 pub(crate) use self::url::settings;
 use crate::codec::Codec;
+use crate::store::tls::TlsFiles;
 
 /// What a [`Redis`](super::Redis) is made of. Its `Debug` shows no credentials.
 #[derive(Clone)]
@@ -47,15 +47,6 @@ pub(super) struct Sentinels {
     pub(super) master: String,
     /// User and password of the sentinels themselves.
     pub(super) login: RedisConnectionInfo,
-}
-
-/// Files in PEM.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub(super) struct TlsFiles {
-    /// The authorities to trust in the place of those of the system.
-    pub(super) authorities: Option<PathBuf>,
-    /// The certificate that this process shows, and the key to it.
-    pub(super) identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// What counts of a server's contents after another has taken its place, or it has come back with old ones.

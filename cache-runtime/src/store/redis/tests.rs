@@ -9,7 +9,7 @@ mod lists;
 mod login;
 mod same;
 mod sentinel;
-#[cfg(feature = "redis-tls")]
+#[cfg(feature = "tls")]
 mod tls;
 mod wire;
 

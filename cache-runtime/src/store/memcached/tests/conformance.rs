@@ -3,7 +3,7 @@ use crate::store::conformance;
 use crate::store::conformance::Subject;
 use crate::store::conformance::Waiting;
 
-struct Real(Arc<dyn Store>);
+pub(super) struct Real(pub(super) Arc<dyn Store>);
 
 impl Subject for Real {
     fn store(&self) -> Arc<dyn Store> {

@@ -21,7 +21,7 @@ async fn a_lease_from_before_a_restart_fills_nothing_though_the_numbers_come_aga
 async fn what_is_bound_to_its_number_alone_comes_back_with_a_restart() {
     let server = server::Memcached::start();
     let settings = settings(&server.url()).unwrap().op_timeout(PATIENT);
-    let store = Memcached::new(&settings, &settings.servers[0], Handle::current()).by_numbers_alone();
+    let store = Memcached::all(&settings, &Handle::current()).unwrap().remove(0).by_numbers_alone();
     let (old, tokens) = begun(&store).await;
     server.restart();
     healed(&store, read_of("k", &[])).await;
@@ -40,7 +40,7 @@ async fn begun(store: &Memcached) -> (LeaseId, Vec<State>) {
 async fn what_is_read_on_one_connection_is_written_on_no_other() {
     let server = server::Memcached::start();
     let settings = settings(&server.url()).unwrap().op_timeout(PATIENT);
-    let store = Memcached::new(&settings, &settings.servers[0], Handle::current());
+    let store = Memcached::all(&settings, &Handle::current()).unwrap().remove(0);
     healed(&store, read_of("k", &[])).await;
     let session = store.link.session().unwrap().unwrap();
     server.restart();
@@ -266,13 +266,13 @@ async fn if_others_took_the_names_of_a_server_that_is_away_it_would_bring_back_w
 
     let servers = [(); 3].map(|()| server::Memcached::start());
     let settings = settings(&server::Memcached::url_of(&servers)).unwrap().op_timeout(PATIENT);
-    let node = |server: &String| -> Arc<dyn Store> { Arc::new(Memcached::new(&settings, server, Handle::current())) };
+    let nodes = Memcached::all(&settings, &Handle::current()).unwrap();
     let mut ring = Ring::new(&settings.servers);
     let key = keys_on(&ring, 0);
     let is_away = Arc::new(AtomicBool::new(false));
     let away = Arc::clone(&is_away);
     ring.ejects.push(Box::new(move || away.load(Ordering::SeqCst)));
-    let store = Fleet::new(settings.servers.iter().map(node).collect(), Arc::new(ring));
+    let store = Fleet::new(nodes.into_iter().map(|node| Arc::new(node) as _).collect(), Arc::new(ring));
     assert!(load(&store, &key, &[], "old").await);
     is_away.store(true, Ordering::SeqCst);
     store.revoke(targets(&[&key], &[]), None).await.unwrap();

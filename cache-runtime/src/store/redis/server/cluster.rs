@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
+#[cfg(all(test, feature = "tls"))]
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use super::field;
 use super::until;
 use super::within;
 use crate::core::lock;
+#[cfg(all(test, feature = "tls"))]
+use crate::store::certificates::Certificates;
 
 /// Three masters with a third of the slots each, and a replica of each, which take a node for dead that was silent for a second and a half. At first the nodes 0, 1 and 2 are the masters, and 3, 4 and 5 their replicas.
 #[derive(Debug)]
@@ -41,8 +45,18 @@ impl Cluster {
     /// When they cannot be run, or do not find each other.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::of(arguments, Server::started)
+    }
+
+    /// Starts all of them, with encrypted connections to everybody and to each other.
+    #[cfg(all(test, feature = "tls"))]
+    pub(crate) fn start_encrypting(certificates: &Arc<Certificates>) -> Self {
+        Self::of(&[], |server| server.encrypting(certificates).started())
+    }
+
+    fn of(arguments: &[&str], started: impl Fn(Server) -> Server) -> Self {
         let arguments: Vec<&str> = ARGUMENTS.iter().chain(arguments).copied().collect();
-        let nodes: Vec<Server> = (0..NODES).map(|_| Server::prepared(Kind::Node, &arguments).started()).collect();
+        let nodes: Vec<Server> = (0..NODES).map(|_| started(Server::prepared(Kind::Node, &arguments))).collect();
         let ids = nodes.iter().map(|node| told(node, &["CLUSTER", "MYID"])).collect();
         let cluster = Self { nodes, ids, elected: Mutex::default() };
         cluster.give_out_slots();

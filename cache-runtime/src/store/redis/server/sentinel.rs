@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::fs;
+#[cfg(all(test, feature = "tls"))]
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use super::Server;
 use super::field;
 use super::until;
 use super::within;
+#[cfg(all(test, feature = "tls"))]
+use crate::store::certificates::Certificates;
 
 /// One master and two replicas, with three sentinels of which two decide. They call the master [`NAME`](Self::NAME), and take one for dead that was silent for a second and a half.
 #[derive(Debug)]
@@ -31,11 +35,22 @@ impl SentinelSet {
     /// When they cannot be run, or do not find each other.
     #[must_use]
     pub fn start() -> Self {
-        let master = configured(Kind::Replicated, "");
+        Self::of(Server::started)
+    }
+
+    /// Starts all of them, with encrypted connections to everybody and to each other.
+    #[cfg(all(test, feature = "tls"))]
+    pub(crate) fn start_encrypting(certificates: &Arc<Certificates>) -> Self {
+        Self::of(|server| server.encrypting(certificates).started())
+    }
+
+    fn of(started: impl Fn(Server) -> Server) -> Self {
+        let master = started(configured(Kind::Replicated, ""));
         let port = master.port().to_string();
         let mut servers = vec![master];
-        servers.extend((0..2).map(|_| configured(Kind::Replicated, &format!("replicaof 127.0.0.1 {port}\n"))));
-        let sentinels = (0..3).map(|_| sentinel(&port)).collect();
+        let replica = || started(configured(Kind::Replicated, &format!("replicaof 127.0.0.1 {port}\n")));
+        servers.extend((0..2).map(|_| replica()));
+        let sentinels = (0..3).map(|_| started(sentinel(&port))).collect();
         let set = Self { servers, sentinels };
         until("the replicas are connected", || set.follow(0) == 2);
         until("the sentinels know each other", || {
@@ -195,7 +210,7 @@ fn configured(kind: Kind, configuration: &str) -> Server {
     let arguments: &[&str] = if kind == Kind::Replicated { &["--repl-diskless-sync-delay", "0"] } else { &[] };
     let server = Server::prepared(kind, arguments);
     fs::write(server.directory.join(CONFIGURATION), configuration).expect("a configuration for a server");
-    server.started()
+    server
 }
 
 /// As often as the sentinels are asked, every twenty milliseconds or more.

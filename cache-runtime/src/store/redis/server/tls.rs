@@ -1,23 +1,16 @@
 //! A server that speaks to nobody in the clear, with an authority of its own.
 
-use std::fs;
-use std::path::Path;
-
-use rcgen::BasicConstraints;
-use rcgen::CertificateParams;
-use rcgen::CertifiedIssuer;
-use rcgen::DnType;
-use rcgen::ExtendedKeyUsagePurpose;
-use rcgen::IsCa;
-use rcgen::KeyPair;
+use std::sync::Arc;
 
 use super::Kind;
 use super::Server;
+use crate::store::certificates::Certificates;
 
 /// A server whose connections are encrypted, and which asks each client for a certificate of the same authority.
 #[derive(Debug)]
 pub struct TlsServer {
     server: Server,
+    certificates: Arc<Certificates>,
 }
 
 impl TlsServer {
@@ -28,9 +21,9 @@ impl TlsServer {
     /// When the server cannot be run.
     #[must_use]
     pub fn start() -> Self {
-        let server = Server::prepared(Kind::Encrypted, &ARGUMENTS);
-        write_certificates(&server.directory);
-        Self { server: server.started() }
+        let certificates = Arc::new(Certificates::new());
+        let server = Server::prepared(Kind::Plain, &[]).encrypting(&certificates).started();
+        Self { server, certificates }
     }
 
     /// The server, which is told things beside its encrypted port.
@@ -42,13 +35,13 @@ impl TlsServer {
     /// Its address with its authority and with a certificate to show, as a cache takes it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("{}&cert={}&key={}", self.url_of_nobody(), self.file("client.pem"), self.file("client.key"))
+        format!("{}?{}", self.url_of_a_stranger(), self.certificates.of_client())
     }
 
     /// Its address with its authority, and nothing to show.
     #[must_use]
     pub fn url_of_nobody(&self) -> String {
-        format!("{}?ca={}", self.url_of_a_stranger(), self.file("ca.pem"))
+        format!("{}?{}", self.url_of_a_stranger(), self.certificates.of_nobody())
     }
 
     /// Its address, for one who does not know its authority.
@@ -56,49 +49,20 @@ impl TlsServer {
     pub fn url_of_a_stranger(&self) -> String {
         format!("rediss://127.0.0.1:{}", self.server.port())
     }
+}
 
-    fn file(&self, name: &str) -> String {
-        self.server.directory.join(name).display().to_string()
+impl Server {
+    /// The same with encrypted connections, also to other servers.
+    pub(super) fn encrypting(mut self, certificates: &Arc<Certificates>) -> Self {
+        let files =
+            [("--tls-cert-file", "server.pem"), ("--tls-key-file", "server.key"), ("--tls-ca-cert-file", "ca.pem")];
+        let files = files.into_iter().flat_map(|(option, name)| [option.to_owned(), certificates.file(name)]);
+        self.arguments.extend(files);
+        self.arguments.extend(["--tls-auth-clients", "yes", "--tls-replication", "yes"].map(str::to_owned));
+        if self.kind == Kind::Node {
+            self.arguments.extend(["--tls-cluster", "yes"].map(str::to_owned));
+        }
+        self.certificates = Some(Arc::clone(certificates));
+        self
     }
 }
-
-fn write_certificates(directory: &Path) {
-    let mut params = named("authority.test");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, key()).expect("an authority");
-    let write = |name: &str, text: &str| fs::write(directory.join(name), text).expect("a file of a server");
-    write("ca.pem", &authority.pem());
-    for (name, host, usage) in [
-        ("server", "127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth),
-        ("client", "client.test", ExtendedKeyUsagePurpose::ClientAuth),
-    ] {
-        let mut params = named(host);
-        params.extended_key_usages = vec![usage];
-        let key = key();
-        let certificate = params.signed_by(&key, &authority).expect("a certificate");
-        write(&format!("{name}.pem"), &certificate.pem());
-        write(&format!("{name}.key"), &key.serialize_pem());
-    }
-}
-
-/// By default all are called alike, which looks as if each had signed itself.
-fn named(host: &str) -> CertificateParams {
-    let mut params = CertificateParams::new([host.to_owned()]).expect("a name");
-    params.distinguished_name.push(DnType::CommonName, host);
-    params
-}
-
-fn key() -> KeyPair {
-    KeyPair::generate().expect("a key")
-}
-
-const ARGUMENTS: [&str; 8] = [
-    "--tls-cert-file",
-    "server.pem",
-    "--tls-key-file",
-    "server.key",
-    "--tls-ca-cert-file",
-    "ca.pem",
-    "--tls-auth-clients",
-    "yes",
-];

@@ -3,7 +3,6 @@
 //! What has several hosts is taken apart here, one host at a time is read as the URL of one server. No error repeats what may be a user, a password or a part of one: a `/`, `?` or `#` that was meant as
 //! a part of a password puts the rest of it elsewhere.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ::url::Url;
@@ -14,9 +13,10 @@ use redis::RedisConnectionInfo;
 use super::Failover;
 use super::Sentinels;
 use super::Settings;
-use super::TlsFiles;
 use super::Topology;
 use crate::codec::Codec;
+use crate::store::tls;
+use crate::store::tls::TlsFiles;
 
 /// Reads the settings that a URL holds.
 ///
@@ -99,8 +99,8 @@ impl Scheme {
             "rediss+cluster" => (Kind::Cluster, true),
             _ => return Err("not the address of a Redis; write one like `redis://127.0.0.1:6379`".into()),
         };
-        if encrypted && !cfg!(feature = "redis-tls") {
-            return Err(format!("this build cannot encrypt; for `{scheme}://` turn on the feature `redis-tls`"));
+        if encrypted {
+            tls::check_build(scheme)?;
         }
         Ok(Self { kind, encrypted })
     }
@@ -115,7 +115,7 @@ impl Scheme {
             known.extend(["sentinel_user", "sentinel_password"]);
         }
         if self.encrypted {
-            known.extend(["ca", "cert", "key"]);
+            known.extend(tls::PARAMETERS);
         }
         known
     }
@@ -218,12 +218,11 @@ impl Said {
         let known = scheme.known();
         let mut said =
             Self { sentinel_login: RedisConnectionInfo::default().set_skip_set_lib_name(), ..Self::default() };
-        let (mut certificate, mut key) = (None, None);
+        let mut files = tls::Said::default();
         for (name, value) in url.query_pairs() {
             if !known.contains(&&*name) {
                 return Err(unknown(&name, url, &known));
             }
-            let path = || PathBuf::from(&*value);
             match &*name {
                 "namespace" => said.namespace = Some(value.into_owned()),
                 "codec" => said.codec = Codec::named(&value)?,
@@ -231,9 +230,7 @@ impl Said {
                 "failover" => said.failover = failover(&value)?,
                 "sentinel_user" => said.sentinel_login = said.sentinel_login.set_username(&value),
                 "sentinel_password" => said.sentinel_login = said.sentinel_login.set_password(&value),
-                "ca" => said.tls.authorities = Some(path()),
-                "cert" => certificate = Some(path()),
-                "key" => key = Some(path()),
+                name if tls::PARAMETERS.contains(&name) => files.take(name, &value),
                 // What is left the address of a socket is made of.
                 _ => {}
             }
@@ -241,11 +238,7 @@ impl Said {
         if said.sentinel_login.username().is_some() && said.sentinel_login.password().is_none() {
             return Err("`sentinel_user` without `sentinel_password`; give both, or the password alone".into());
         }
-        said.tls.identity = match (certificate, key) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            _ => return Err("a certificate to show has two files; give both `cert` and `key`".into()),
-        };
+        said.tls = files.files()?;
         Ok(said)
     }
 }
@@ -352,7 +345,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "redis-tls")]
+    #[cfg(feature = "tls")]
     #[test]
     fn two_s_encrypt() {
         let plain = TlsFiles::default();
@@ -379,9 +372,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_without_credentials() {
         let wrong = [
-            #[cfg(not(feature = "redis-tls"))]
-            ("rediss://ann:hunter2@host", "feature `redis-tls`"),
-            #[cfg(feature = "redis-tls")]
+            #[cfg(not(feature = "tls"))]
+            ("rediss://ann:hunter2@host", "feature `tls`"),
+            #[cfg(feature = "tls")]
             ("rediss://ann:hunter2@host?cert=/hunter2", "both `cert` and `key`"),
             ("http://ann:hunter2@host", "not the address"),
             ("hunter2", "not the address"),

@@ -9,7 +9,7 @@ use crate::store::conformance::Subject;
 use crate::store::conformance::Waiting;
 use crate::store::redis::Redis;
 use crate::store::redis::server::Server;
-#[cfg(feature = "redis-tls")]
+#[cfg(feature = "tls")]
 use crate::store::redis::server::TlsServer;
 use crate::store::redis::settings;
 use crate::store::redis::tests::breakers;
@@ -54,7 +54,7 @@ async fn redis_on_a_socket_conforms() {
     conformance::all(&Real::at(&server.socket_url())).await;
 }
 
-#[cfg(feature = "redis-tls")]
+#[cfg(feature = "tls")]
 #[tokio::test]
 async fn redis_that_encrypts_conforms() {
     let server = TlsServer::start();

@@ -1,6 +1,11 @@
 //! Encrypted connections, and who may have one.
 
+use super::conformance::Real;
 use super::*;
+use crate::store::certificates::Certificates;
+use crate::store::conformance;
+use crate::store::redis::server::Cluster;
+use crate::store::redis::server::SentinelSet;
 use crate::store::redis::server::TlsServer;
 
 async fn reason(url: &str) -> String {
@@ -21,6 +26,10 @@ async fn nobody_is_spoken_to_who_is_not_trusted_and_nobody_is_let_in_who_shows_n
     assert!(other_name.contains("not valid for name"), "{other_name}");
     let nobody = reason(&server.url_of_nobody()).await;
     assert!(nobody.contains("CertificateRequired"), "{nobody}");
+    let plain = Server::start();
+    let url = server.url().replace(&server.server().port().to_string(), &plain.port().to_string());
+    let plain = reason(&url).await;
+    assert!(plain.contains("encrypt") || plain.contains("no connection in time"), "{plain}");
     let in_the_clear = reason(&server.url_of_a_stranger().replace("rediss", "redis")).await;
     assert!(!in_the_clear.is_empty());
 }
@@ -53,4 +62,48 @@ async fn an_encrypted_connection_heals() {
     // The call that finds out may be this one.
     let _ = store.read(vec![read_of("k", &[])]).await;
     healed(&store).await;
+}
+
+/// The address of servers that encrypt, for who shows a certificate.
+fn encrypted(url: &str, certificates: &Certificates) -> String {
+    format!("{}?{}", url.replacen("redis", "rediss", 1), certificates.of_client())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_behind_sentinels_that_encrypt_conforms_and_is_followed() {
+    let certificates = Arc::new(Certificates::new());
+    let set = tokio::task::block_in_place(|| SentinelSet::start_encrypting(&certificates));
+    let url = encrypted(&set.url(), &certificates);
+    let real = Real::at(&url);
+    conformance::all(&real).await;
+    let master = tokio::task::block_in_place(|| set.failover());
+    let store = Redis::new(settings(&url).unwrap().namespace("test"), Handle::current(), breakers()).unwrap();
+    healed(&store).await;
+    assert!(load(&store, "k", 1, &[], "v").await);
+    assert_eq!(set.servers()[master].command(&["EXISTS", "test:e:{k}"]).unwrap(), "1");
+    let others = Certificates::new();
+    let stranger = reason(&encrypted(&set.url(), &others)).await;
+    assert!(stranger.contains("invalid peer certificate"), "{stranger}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_encrypts_conforms_and_is_followed() {
+    let certificates = Arc::new(Certificates::new());
+    let cluster = tokio::task::block_in_place(|| Cluster::start_encrypting(&certificates));
+    let url = encrypted(&cluster.url(), &certificates);
+    conformance::all(&Real::at(&url)).await;
+    let settings = settings(&url).unwrap().namespace("test").op_timeout(PATIENT);
+    let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
+    assert!(load(&store, "k", 1, &[], "v").await);
+    // Where it is now is said by a redirection first.
+    let replica = tokio::task::block_in_place(|| {
+        let replica = cluster.replica_of(cluster.owner(cluster.slot_of("{k}")));
+        cluster.failover(replica, "");
+        replica
+    });
+    let began = Instant::now();
+    while store.read(vec![read_of("k", &[])]).await.is_err() || cluster.nodes()[replica].calls("mget") == 0 {
+        assert!(began.elapsed() < Duration::from_secs(20), "the new master is not read");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

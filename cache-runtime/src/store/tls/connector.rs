@@ -1,4 +1,4 @@
-//! Encrypted connections.
+//! Makes encrypted connections.
 //!
 //! Certificates are read when the cache is built, so that what is wrong with them is said then, and no connection waits for a file. Nothing is installed for the whole process: a provider of
 //! cryptography that the application has installed is used, and one of our own otherwise.
@@ -8,11 +8,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::crypto::CryptoProvider;
@@ -22,14 +21,19 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use crate::store::redis::settings::TlsFiles;
+use super::TlsFiles;
 
 /// Whom to trust, and what to show.
 #[derive(Clone)]
-pub(super) struct Tls(TlsConnector);
+pub(crate) struct Connector(TlsConnector);
 
-impl Tls {
-    pub(super) fn new(files: &TlsFiles) -> Result<Self, String> {
+impl Connector {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about a file that is not there or holds something else.
+    pub(crate) fn new(files: &TlsFiles) -> Result<Self, String> {
         let provider = CryptoProvider::get_default().cloned();
         let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
         let builder = ClientConfig::builder_with_provider(provider)
@@ -45,30 +49,30 @@ impl Tls {
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
-    pub(super) async fn connect(&self, host: &str, port: u16) -> io::Result<TlsStream<TcpStream>> {
+    /// A connection to a server that is who it says it is. Whether it likes what it was shown it says only in the place of its first answer.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
-        let mut stream = self.0.connect(name, stream).await?;
-        hear(&mut stream).await?;
-        Ok(stream)
+        self.0.connect(name, stream).await.map_err(in_words)
     }
 }
 
-/// A server that does not like what it was shown says so only after the handshake, in the place of its first answer.
-async fn hear(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
-    stream.write_all(b"PING\r\n").await?;
-    stream.flush().await?;
-    // That we have to say who we are is an answer too.
-    for _ in 0..LONGEST_LINE {
-        if stream.read_u8().await? == b'\n' {
-            return Ok(());
+/// What does not begin as an encrypted connection does is said to be of those that speak in the clear.
+fn in_words(error: io::Error) -> io::Error {
+    let said = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match said {
+        Some(rustls::Error::InvalidMessage(_)) => io::Error::other("what answers there does not encrypt"),
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => {
+            io::Error::other("it closed the connection; what answers there may not encrypt")
         }
+        _ => error,
     }
-    Err(io::Error::other("what answers there is no Redis"))
 }
-
-const LONGEST_LINE: usize = 1024;
 
 /// Those in the file, or those that the system trusts.
 fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {

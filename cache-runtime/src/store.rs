@@ -396,6 +396,8 @@ mod program;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 #[cfg(all(test, any(feature = "redis", feature = "memcached")))]
+mod same;
+#[cfg(all(test, any(feature = "redis", feature = "memcached")))]
 mod samples;
 #[cfg(any(feature = "redis", feature = "memcached"))]
 pub(crate) mod tls;

@@ -7,7 +7,6 @@ mod foreign;
 mod incarnations;
 mod lists;
 mod login;
-mod same;
 mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;

@@ -2,6 +2,7 @@ use super::*;
 use crate::store::conformance;
 use crate::store::conformance::Subject;
 use crate::store::conformance::Waiting;
+use crate::store::same;
 
 pub(super) struct Real(pub(super) Arc<dyn Store>);
 
@@ -24,6 +25,18 @@ impl Subject for Real {
 async fn memcached_conforms() {
     let server = server::Memcached::start();
     conformance::all_together(&Real(store(&server, PATIENT))).await;
+}
+
+#[tokio::test]
+async fn one_server_and_the_model_answer_alike() {
+    let server = server::Memcached::start();
+    same::answer_alike(&*store(&server, PATIENT)).await;
+}
+
+#[tokio::test]
+async fn three_servers_and_the_model_answer_alike() {
+    let servers = [(); 3].map(|()| server::Memcached::start());
+    same::answer_alike(&*fleet(&servers, PATIENT).0).await;
 }
 
 #[tokio::test]

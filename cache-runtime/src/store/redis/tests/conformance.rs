@@ -8,11 +8,13 @@ use crate::store::conformance;
 use crate::store::conformance::Subject;
 use crate::store::conformance::Waiting;
 use crate::store::redis::Redis;
+use crate::store::redis::server::Cluster;
 use crate::store::redis::server::Server;
 #[cfg(feature = "tls")]
 use crate::store::redis::server::TlsServer;
 use crate::store::redis::settings;
 use crate::store::redis::tests::breakers;
+use crate::store::same;
 use crate::store::witnesses::Witnessed;
 
 pub(super) struct Real(Arc<dyn Store>);
@@ -46,6 +48,18 @@ impl Subject for Real {
 async fn redis_conforms() {
     let server = Server::start();
     conformance::all(&Real::at(&server.url())).await;
+}
+
+#[tokio::test]
+async fn redis_and_the_model_answer_alike() {
+    let server = Server::start();
+    same::answer_alike(&*Real::at(&server.url()).0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_and_the_model_answer_alike() {
+    let cluster = tokio::task::block_in_place(Cluster::start);
+    same::answer_alike(&*Real::at(&cluster.url()).0).await;
 }
 
 #[tokio::test]

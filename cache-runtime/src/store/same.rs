@@ -1,4 +1,4 @@
-//! The model and Redis answer alike, whatever is asked of them.
+//! The model and a real store answer alike, whatever is asked of them.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,47 @@ use rand::RngExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::*;
+use crate::key::Name;
+use crate::store::Begin;
+use crate::store::Blob;
+use crate::store::Fill;
+use crate::store::LeaseRequest;
+use crate::store::LeaseState;
+use crate::store::Mark;
+use crate::store::Read;
+use crate::store::Steal;
+use crate::store::Store;
+use crate::store::Targets;
 use crate::store::model::Model;
+use crate::store::samples::LONG;
+use crate::store::samples::name;
+use crate::token::Generation;
+use crate::token::LeaseId;
+use crate::token::MarkId;
+use crate::token::Register;
+use crate::token::State;
 use crate::token::Token;
+
+/// Asks both the same, in histories that are drawn at random, each about names of its own.
+pub(super) async fn answer_alike(store: &dyn Store) {
+    for seed in 0..100 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut model = Model::new(rand::random);
+        let (mut of_model, mut of_store) = (Seen::default(), Seen::default());
+        let mut history = Vec::new();
+        for _ in 0..60 {
+            let asked = any(&mut random, seed);
+            history.push(asked.clone());
+            let expected = ask_model(&mut model, &mut of_model, asked.clone());
+            let answer = ask(store, &mut of_store, asked).await;
+            assert_eq!(answer, expected, "seed {seed}: {history:#?}");
+        }
+    }
+}
+
+fn asker(id: u128) -> LeaseId {
+    LeaseId::asked(id << 64)
+}
 
 /// Tokens of one store by the order in which they were first seen, and leases by that in which they were given.
 #[derive(Default)]
@@ -94,8 +132,8 @@ enum Asked {
     Revoke(Targets, Option<MarkId>),
 }
 
-fn any(random: &mut StdRng) -> Asked {
-    let one_of = |random: &mut StdRng, kind: &str| name(&format!("{kind}{}", random.random_range(0..2)));
+fn any(random: &mut StdRng, seed: u64) -> Asked {
+    let one_of = |random: &mut StdRng, kind: &str| name(&format!("{kind}{}:{seed}", random.random_range(0..2)));
     let key = one_of(random, "k");
     let lease = LeaseId(random.random_range(0..3));
     let id = MarkId(random.random_range(1..4));
@@ -157,7 +195,7 @@ fn ask_model(model: &mut Model, seen: &mut Seen, asked: Asked) -> String {
     }
 }
 
-async fn ask_redis(store: &Redis, seen: &mut Seen, asked: Asked) -> String {
+async fn ask(store: &dyn Store, seen: &mut Seen, asked: Asked) -> String {
     match seen.with_leases(asked) {
         Asked::Read(read) => {
             let reading = store.read(vec![read]).await.unwrap().pop().unwrap();
@@ -172,25 +210,5 @@ async fn ask_redis(store: &Redis, seen: &mut Seen, asked: Asked) -> String {
         Asked::Fill(fill) => store.fill(fill).await.unwrap().to_string(),
         Asked::Mark(targets, mark) => format!("{:?}", store.mark(targets, mark).await.unwrap()),
         Asked::Revoke(targets, ended) => format!("{:?}", store.revoke(targets, ended).await.unwrap()),
-    }
-}
-
-#[tokio::test]
-async fn the_model_and_redis_answer_alike() {
-    let server = Server::start();
-    let store = patient(&server);
-    for seed in 0..100 {
-        server.command(&["FLUSHALL"]).unwrap();
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut model = Model::new(rand::random);
-        let (mut of_model, mut of_redis) = (Seen::default(), Seen::default());
-        let mut history = Vec::new();
-        for _ in 0..60 {
-            let asked = any(&mut random);
-            history.push(asked.clone());
-            let expected = ask_model(&mut model, &mut of_model, asked.clone());
-            let answer = ask_redis(&store, &mut of_redis, asked).await;
-            assert_eq!(answer, expected, "seed {seed}: {history:#?}");
-        }
     }
 }

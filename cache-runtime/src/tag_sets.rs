@@ -33,6 +33,7 @@ use crate::store::listing::Listing;
 use crate::tag_sets::purge::Waiting;
 pub(crate) use crate::tag_sets::purge::invalidated;
 use crate::token::Dependency;
+use crate::token::LeaseId;
 use crate::token::Register;
 use crate::token::State;
 
@@ -124,6 +125,8 @@ impl Tag {
     /// This is done by itself, soon after the tag is invalidated, by the process that invalidates it. Nothing is served less for it, with one exception that is spared: what may be served
     /// [even if it was invalidated](crate::Entry::even_invalidated) is left to expire.
     ///
+    /// A call that finds an entry gone, where it would have found it invalidated, says so: [`Miss::Absent`](crate::explain::Miss::Absent).
+    ///
     /// # Errors
     ///
     /// Those of [`Tag`].
@@ -149,15 +152,15 @@ impl Tag {
         let mut given = HashSet::new();
         let mut from = None;
         while given.len() < most {
-            let page = self.core.store.listed(self.name.clone(), from).await.map_err(unlisted)?;
-            for (listed, standing) in judged(&self.core, &self.name, page.listed).await.map_err(unlisted)? {
+            let (looked_at, next) = page(&self.core, &self.name, from).await.map_err(unlisted)?;
+            for (listed, standing) in looked_at {
                 let Standing::Stands { size, until } = standing else { continue };
                 if given.len() < most && given.insert(listed.key.clone()) {
                     let remaining = until.saturating_sub(Duration::from_millis(self.core.clock.wall()));
                     of_use(TaggedEntry { key: listed.key, size, remaining });
                 }
             }
-            let Some(next) = page.next else { break };
+            let Some(next) = next else { break };
             from = Some(next);
         }
         Ok(())
@@ -210,6 +213,11 @@ impl TagSets {
         Some(Listing { tags: dependencies.iter().filter_map(tag).collect(), most })
     }
 
+    /// Whether an entry that depends on these is listed anywhere.
+    pub(crate) fn list(&self, dependencies: &[Dependency]) -> bool {
+        self.listing(dependencies).is_some_and(|listing| !listing.tags.is_empty())
+    }
+
     /// The same for one that has `tag` alone.
     pub(crate) fn listing_under(&self, tag: &Name) -> Option<Listing> {
         self.most.map(|most| Listing { tags: vec![tag.clone()], most })
@@ -223,18 +231,49 @@ enum Standing {
     Stands { size: u64, until: Duration },
     /// It was invalidated, and will never be served again.
     Dead,
+    /// It was invalidated, and may be served again only where its function fails.
+    Spared,
     /// It is not served now, or not by this process, and is left alone.
     Held,
     /// There is no entry that has the tag.
     Gone,
 }
 
-/// What is to be thought of each entry of `listed`. Three round trips at most.
+/// Some of the entries that are listed under a tag, what is to be thought of each, and where to go on.
+async fn page(
+    core: &Core,
+    tag: &Name,
+    from: Option<u64>,
+) -> Result<(Vec<(Listed, Standing)>, Option<u64>), StoreError> {
+    let mut attempts = 0;
+    loop {
+        let deliveries = core.journal.deliveries();
+        let page = core.store.listed(tag.clone(), from).await?;
+        let mut judged = judged(core, tag, page.listed).await?;
+        if core.journal.deliveries() == deliveries {
+            return Ok((judged, page.next));
+        }
+        // What was read before an invalidation was delivered may be judged after the journal has struck it off.
+        attempts += 1;
+        if attempts == MOST_LOOKS {
+            let standings = judged.iter_mut().map(|(_, standing)| standing);
+            standings
+                .filter(|standing| matches!(standing, Standing::Stands { .. }))
+                .for_each(|it| *it = Standing::Held);
+            return Ok((judged, page.next));
+        }
+    }
+}
+
+/// How often a page is looked at while deferred invalidations are delivered.
+const MOST_LOOKS: usize = 3;
+
+/// What is to be thought of each entry of `listed`.
 async fn judged(core: &Core, tag: &Name, listed: Vec<Listed>) -> Result<Vec<(Listed, Standing)>, StoreError> {
     let heads = heads(core, &listed).await?;
     let states = states(core, &heads).await?;
     let standing = |(listed, head): (Listed, Head)| {
-        let standing = standing(core, tag, listed.entry.as_ref(), head, &states);
+        let standing = standing(core, tag, &listed, head, &states);
         (listed, standing)
     };
     Ok(listed.into_iter().zip(heads).map(standing).collect())
@@ -245,6 +284,8 @@ enum Head {
     Known(Header),
     /// Nothing vouches for it any more.
     Bygone,
+    /// It is longer than what was looked at.
+    Longer,
     /// It is of another format, or none of ours.
     Unknown,
     Missing,
@@ -252,40 +293,42 @@ enum Head {
 
 async fn heads(core: &Core, listed: &[Listed]) -> Result<Vec<Head>, StoreError> {
     let mut heads: Vec<Head> = listed.iter().map(|listed| head(&listed.key, listed.entry.as_ref())).collect();
-    for (head, listed) in heads.iter_mut().zip(listed) {
-        // One whose header is longer than what was looked at is read as a whole.
-        if matches!((&head, &listed.entry), (Head::Unknown, Some(entry)) if entry.size > HEAD as u64) {
-            *head = whole(core, &listed.key).await?;
+    let mut longer: Vec<(&mut Head, &Name)> = heads.iter_mut().zip(listed.iter().map(|listed| &listed.key)).collect();
+    longer.retain(|(head, _)| matches!(head, Head::Longer));
+    for some in longer.chunks_mut(MOST_WHOLE) {
+        let read = |(_, key): &(&mut Head, &Name)| Read { entry: Some((*key).clone()), registers: Vec::new() };
+        let readings = core.store.read(some.iter().map(read).collect()).await?;
+        for ((head, key), reading) in some.iter_mut().zip(readings) {
+            **head = whole(key, reading.entry);
         }
     }
     Ok(heads)
 }
+
+/// How many entries are read as a whole at a time, for headers that are longer than what was looked at.
+const MOST_WHOLE: usize = 8;
 
 fn head(key: &Name, entry: Option<&Glimpse>) -> Head {
     match entry.map(|entry| &entry.head) {
         None => Head::Missing,
         Some(Blob::Bygone) => Head::Bygone,
         Some(Blob::Value(held)) => Head::Known(held.header().clone()),
-        Some(Blob::Bytes(bytes)) => Header::glimpse(key, bytes).map_or_else(Head::of, Head::Known),
+        Some(Blob::Bytes(bytes)) => match Header::glimpse(key, bytes) {
+            Ok(header) => Head::Known(header),
+            Err(Unreadable::Length) if bytes.len() >= HEAD => Head::Longer,
+            Err(_) => Head::Unknown,
+        },
     }
 }
 
-async fn whole(core: &Core, key: &Name) -> Result<Head, StoreError> {
-    let read = Read { entry: Some(key.clone()), registers: Vec::new() };
-    let reading = core.store.read(vec![read]).await?.pop();
-    Ok(match reading.and_then(|reading| reading.entry) {
-        Some((_, Blob::Bytes(bytes))) => {
-            Stored::decode(key, &bytes, &[]).map_or_else(Head::of, |stored| Head::Known(stored.header))
+fn whole(key: &Name, entry: Option<(LeaseId, Blob)>) -> Head {
+    match entry.map(|(_, blob)| blob) {
+        Some(Blob::Bytes(bytes)) => {
+            Stored::decode(key, &bytes, &[]).map_or(Head::Unknown, |stored| Head::Known(stored.header))
         }
-        Some((_, Blob::Value(held))) => Head::Known(held.header().clone()),
-        Some((_, Blob::Bygone)) => Head::Bygone,
+        Some(Blob::Value(held)) => Head::Known(held.header().clone()),
+        Some(Blob::Bygone) => Head::Bygone,
         None => Head::Missing,
-    })
-}
-
-impl Head {
-    fn of(_: Unreadable) -> Self {
-        Self::Unknown
     }
 }
 
@@ -303,17 +346,11 @@ async fn states(core: &Core, heads: &[Head]) -> Result<HashMap<Register, State>,
     Ok(states)
 }
 
-fn standing(
-    core: &Core,
-    tag: &Name,
-    entry: Option<&Glimpse>,
-    head: Head,
-    states: &HashMap<Register, State>,
-) -> Standing {
+fn standing(core: &Core, tag: &Name, listed: &Listed, head: Head, states: &HashMap<Register, State>) -> Standing {
     let header = match head {
         Head::Missing => return Standing::Gone,
         Head::Bygone => return Standing::Dead,
-        Head::Unknown => return Standing::Held,
+        Head::Longer | Head::Unknown => return Standing::Held,
         Head::Known(header) => header,
     };
     let registers = || header.dependencies.iter().map(|dependency| &dependency.register);
@@ -323,12 +360,15 @@ fn standing(
     let stands = |dependency: &Dependency| {
         states.get(&dependency.register).and_then(|state| state.usable()) == Some(dependency.token)
     };
-    if !header.dependencies.iter().all(stands) {
-        return if header.even_invalidated { Standing::Held } else { Standing::Dead };
+    let mut fallen = header.dependencies.iter().filter(|dependency| !stands(dependency)).peekable();
+    if fallen.peek().is_some() {
+        // What is of another epoch is served in no case.
+        let is_of_this_epoch = !fallen.any(|dependency| dependency.register.is_epoch());
+        return if header.even_invalidated && is_of_this_epoch { Standing::Spared } else { Standing::Dead };
     }
-    if core.journal.holds(registers()) {
+    if core.journal.holds(registers().chain([&Register::Key(listed.key.clone())])) {
         return Standing::Held;
     }
-    let size = entry.map_or(0, |entry| entry.size);
+    let size = listed.entry.as_ref().map_or(0, |entry| entry.size);
     Standing::Stands { size, until: Duration::from_millis(header.created).saturating_add(header.ttl) }
 }

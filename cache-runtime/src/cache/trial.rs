@@ -80,6 +80,9 @@ async fn all_of_it(core: &Core, name: Name) -> Result<(), StoreError> {
     store.revoke(targets, Some(id)).await?;
     if core.tag_sets.are_on() {
         let listed = store.listed(tag.clone(), None).await?.listed;
+        if listed.is_empty() {
+            return Err(StoreError::Refused("it does not list what it stores for a tag".to_owned()));
+        }
         let gone = listed.into_iter().map(|listed| Gone { key: listed.key, noted: listed.noted, lease: None });
         store.discard(tag, gone.collect()).await?;
     }

@@ -311,7 +311,7 @@ fn blob(
         (Keeps::Values, value) => {
             let weight = match core.settings.heaviest {
                 Some(heaviest) => Some(weigh(core, coder, value.as_ref(), heaviest)?),
-                None if core.tag_sets.are_on() => Some(size(core, coder, value.as_ref())),
+                None if core.tag_sets.list(&header.dependencies) => Some(size(core, coder, value.as_ref())),
                 None => None,
             };
             let payload = value.map_or(Payload::Empty, Payload::Value);

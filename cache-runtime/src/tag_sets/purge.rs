@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::Weak;
 use std::time::Duration;
 
 use crate::core::Core;
@@ -13,7 +14,7 @@ use crate::store::StoreError;
 use crate::store::listing::Gone;
 use crate::store::listing::Listed;
 use crate::tag_sets::Standing;
-use crate::tag_sets::judged;
+use crate::tag_sets::page;
 
 /// Tags whose entries are to be removed.
 #[derive(Debug, Default)]
@@ -40,15 +41,26 @@ pub(crate) fn invalidated(core: &Arc<Core>, tags: &[Name]) {
         return;
     }
     drop(waiting);
-    let (weak, host) = (Arc::downgrade(core), core.host.clone());
+    let (working, host) = (Working(Arc::downgrade(core)), core.host.clone());
     core.host.spawn(Box::pin(async move {
         loop {
             host.sleep(PAUSE).await;
-            let Some(core) = weak.upgrade() else { return };
+            let Some(core) = working.0.upgrade() else { return };
             let Some(tags) = taken(&core) else { return };
             remove(&core, tags).await;
         }
     }));
+}
+
+/// One who is at it, until it is dropped, be it by a value that panics when it is.
+struct Working(Weak<Core>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let (Some(core), true) = (self.0.upgrade(), std::thread::panicking()) {
+            lock(&core.tag_sets.waiting).is_worked_on = false;
+        }
+    }
 }
 
 /// What waits; `None` if nothing does, and nobody is at it from now on.
@@ -61,9 +73,13 @@ fn taken(core: &Core) -> Option<BTreeSet<Name>> {
 
 async fn remove(core: &Core, tags: BTreeSet<Name>) {
     if let Some(local) = &core.local {
-        return local.purge();
+        local.purge().await;
+        return core.metrics.local_entries(|| Some(local.len()));
     }
     for tag in tags {
+        if core.closing.is_over() {
+            return;
+        }
         match purge(core, &tag).await {
             Ok(removed) => tracing::debug!(removed, "entries of a tag that was invalidated were removed"),
             Err(error) => tracing::debug!(%error, "entries of a tag that was invalidated are left to expire"),
@@ -75,13 +91,12 @@ async fn remove(core: &Core, tags: BTreeSet<Name>) {
 pub(super) async fn purge(core: &Core, tag: &Name) -> Result<u64, StoreError> {
     let (mut removed, mut from) = (0, None);
     loop {
-        let page = core.store.listed(tag.clone(), from).await?;
-        let judged = judged(core, tag, page.listed).await?;
-        let gone: Vec<Gone> = judged.into_iter().filter_map(|(listed, standing)| gone(listed, standing)).collect();
+        let (looked_at, next) = page(core, tag, from).await?;
+        let gone: Vec<Gone> = looked_at.into_iter().filter_map(|(listed, standing)| gone(listed, standing)).collect();
         if !gone.is_empty() {
             removed += core.store.discard(tag.clone(), gone).await?;
         }
-        let Some(next) = page.next else { return Ok(removed) };
+        let Some(next) = next else { return Ok(removed) };
         from = Some(next);
     }
 }
@@ -90,7 +105,7 @@ fn gone(listed: Listed, standing: Standing) -> Option<Gone> {
     let Listed { key, noted, entry } = listed;
     match standing {
         Standing::Dead => Some(Gone { key, noted, lease: entry.map(|entry| entry.lease) }),
-        Standing::Gone => Some(Gone { key, noted, lease: None }),
+        Standing::Gone | Standing::Spared => Some(Gone { key, noted, lease: None }),
         Standing::Stands { .. } | Standing::Held => None,
     }
 }

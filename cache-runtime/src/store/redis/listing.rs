@@ -25,12 +25,14 @@ use crate::store::listing::Page;
 /// How many members are asked for at a time. The server gives some more or less, and all of a small set.
 const PAGE: usize = 128;
 
-/// One call for each list that the entry of `fill` is put on. One that dies of not being read is listed for as long as it may live at all.
+/// One call for each list that the entry of `fill` is put on. One that dies of not being read is listed for as long as it lives if it is read to the end.
 pub(super) fn list(keys: &Keys, fill: &Fill, listing: &Listing) -> impl Iterator<Item = Call> {
-    let life = calls::millis(fill.fresh.max(fill.life));
+    let idles = fill.life < fill.fresh;
+    let life = calls::millis(if idles { fill.fresh.saturating_add(fill.life) } else { fill.life });
+    let first_too_many = -1 - i64::try_from(listing.most).unwrap_or(i64::MAX - 1);
     listing.tags.iter().map(move |tag| {
         let mut call = Script::List.call(&[keys.set(tag)]);
-        call.arg(fill.key.as_str()).arg(life).arg(listing.most);
+        call.arg(fill.key.as_str()).arg(life).arg(first_too_many);
         Call::always(keys.place(tag), call)
     })
 }

@@ -68,12 +68,16 @@ async fn what_is_no_list_of_ours_or_no_entry_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_full_lists_nothing_and_removes_what_it_is_told() {
+async fn a_server_that_is_full_lists_nothing_more_and_removes_what_it_is_told() {
     let server = Server::start_with(&["--maxmemory-policy", "noeviction"]);
     let store = patient(&server);
     listed(&store, "k", 1, 10, LONG).await;
     let seen = store.listed(name("users"), None).await.unwrap().listed.pop().unwrap();
+    let Some(LeaseState::Won(lease)) = store.begin(begin("more", 2, &[])).await.unwrap().lease else { panic!() };
     server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+    let listing = Some(Listing { tags: vec![name("users")], most: 10 });
+    assert!(store.fill(Fill { listing, ..fill("more", lease, "v") }).await.is_err());
+    assert_eq!(server.command(&["ZCARD", "test:s:{users}"]).unwrap().trim(), "1");
     let lease = seen.entry.map(|entry| entry.lease);
     let gone = crate::store::listing::Gone { key: seen.key, noted: seen.noted, lease };
     assert_eq!(store.discard(name("users"), vec![gone]).await.unwrap(), 1);

@@ -12,8 +12,7 @@ const RIGHTS: [&str; 11] =
     ["info", "mget", "getrange", "set", "del", "unlink", "pexpire", "pttl", "time", "evalsha", "script|load"];
 
 /// And what it needs for tag sets.
-const RIGHTS_TO_LIST: [&str; 8] =
-    ["zadd", "zcard", "zrem", "zremrangebyrank", "zremrangebyscore", "zscan", "zscore", "strlen"];
+const RIGHTS_TO_LIST: [&str; 7] = ["zadd", "zrem", "zremrangebyrank", "zremrangebyscore", "zscan", "zscore", "strlen"];
 
 fn rules(without: &str) -> String {
     let rights = RIGHTS.iter().chain(&RIGHTS_TO_LIST).filter(|&&right| right != without);

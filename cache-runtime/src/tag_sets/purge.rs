@@ -13,8 +13,8 @@ use crate::key::Name;
 use crate::store::StoreError;
 use crate::store::listing::Gone;
 use crate::store::listing::Listed;
-use crate::tag_sets::Standing;
-use crate::tag_sets::page;
+use crate::tag_sets::standing::Standing;
+use crate::tag_sets::standing::page;
 
 /// Tags whose entries are to be removed.
 #[derive(Debug, Default)]

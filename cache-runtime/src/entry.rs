@@ -212,11 +212,12 @@ impl<K: Outcome, T> Entry<K, T> {
     /// assert_eq!(user().get_or_load(async { Ok("Ada".to_owned()) }).await, Err(DbError::NotFound));
     /// # });
     /// ```
-    pub fn negative<F>(mut self, negative: F, ttl: Duration) -> Entry<Negative<K>, Negatively<T, K::Error, F>>
+    // The error is a parameter of its own: where a bound of a method is in its signature too, the compiler says that there is no such method.
+    pub fn negative<E, F>(mut self, negative: F, ttl: Duration) -> Entry<Negative<K>, Negatively<T, E, F>>
     where
-        K: Fails,
-        K::Error: Cacheable,
-        F: Fn(&K::Error) -> bool,
+        K: Fails<Error = E>,
+        E: Cacheable,
+        F: Fn(&E) -> bool,
     {
         self.parts.said.options.rare_mut().negative_ttl = Some(ttl);
         let ttl = Negatively { ttl: self.ttl, negative, error: PhantomData };

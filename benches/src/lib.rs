@@ -1,7 +1,8 @@
-//! What the programs in `bin` share: rounds, tables, keys, a server, and the caches that are compared.
+//! What the programs in `bin` share: rounds, tables, keys, servers, hits, and the caches that are compared.
 //!
 //! `docs/performance.md` says how to run them and how to read them.
 
+pub mod hits;
 pub mod keys;
 pub mod local;
 pub mod rounds;

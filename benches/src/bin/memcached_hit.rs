@@ -5,48 +5,42 @@
 //! As in `redis_hit`, our connection lives on a thread of the cache, and the bare one once on the runtime of its callers and once on another.
 
 use std::collections::VecDeque;
-use std::net::TcpListener;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
 use std::time::Duration;
-use std::time::Instant;
 
+use benches::hits;
+use benches::hits::KEYS;
+use benches::hits::User;
+use benches::hits::compared;
+use benches::hits::filled;
+use benches::hits::rate;
+use benches::hits::runtime;
+use benches::hits::were_hits;
 use benches::rounds::Contender;
-use benches::rounds::race;
+use benches::server::Memcached;
 use benches::table::Table;
 use cache_runtime::Cache;
 use cache_runtime::cached;
 use cache_runtime::scope;
-use serde::Deserialize;
-use serde::Serialize;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
-use tokio::runtime::Builder;
 use tokio::runtime::Handle;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
 fn main() {
     let word = std::env::args().nth(1).unwrap_or_default();
-    let server = Server::start();
+    let server = Memcached::start();
     let (callers, elsewhere) = (runtime(2), runtime(1));
     let bench = callers.block_on(Bench::new(&server, &elsewhere));
     for count in [1, 64] {
-        let plural = if count == 1 { "" } else { "s" };
-        println!("A hit of 200 B on Memcached, {count} caller{plural}:\n\n{}", bench.compare(&callers, count, &word));
+        let table = bench.compare(&callers, count, &word);
+        println!("A hit of 200 B on Memcached, {}:\n\n{table}", hits::callers(count));
     }
-    let total = bench.cache.stats().total;
-    assert!(total.store_failures == 0 && total.loads <= 2 * KEYS, "not all were hits: {total:?}");
-}
-
-fn runtime(threads: usize) -> Runtime {
-    Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime")
+    were_hits(&bench.cache, 2 * KEYS);
 }
 
 /// Everything that the contenders need, with every key stored.
@@ -59,28 +53,26 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(server: &Server, elsewhere: &Runtime) -> Self {
+    async fn new(server: &Memcached, elsewhere: &Runtime) -> Self {
         // On a machine that is busy with something else, a deadline would turn a hit into a load.
-        let url = format!("memcached://127.0.0.1:{}", server.port);
+        let (url, port) = (server.url(), server.port());
         let builder = || Cache::builder().url(&url).op_timeout(Duration::from_secs(5));
         let cache = builder().connect().await.expect("a cache");
         let cache_here = builder().runtime(Handle::current()).connect().await.expect("a cache");
-        let here = Bare::connect(server.port).await;
-        let elsewhere = elsewhere.spawn(Bare::connect(server.port)).await.expect("a connection");
-        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).await.expect("a connection");
+        let here = Bare::connect(port).await;
+        let elsewhere = elsewhere.spawn(Bare::connect(port)).await.expect("a connection");
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
         for id in 0..KEYS {
-            let value = serde_json::to_string(&User::load(id)).expect("a value as JSON");
-            let set = format!("ms floor:{id} {}\r\n{value}\r\n", value.len());
-            stream.write_all(set.as_bytes()).await.expect("a server that listens");
+            let value = User::stored(id, SIZE);
+            let command = format!("ms floor:{id} {}\r\n", value.len());
+            let set = [command.as_bytes(), &value, b"\r\n"].concat();
+            stream.write_all(&set).await.expect("a server that listens");
             let mut answer = [0; 4];
             stream.read_exact(&mut answer).await.expect("an answer");
             assert_eq!(&answer, b"HD\r\n");
             scope(cache.clone(), async { (plain(id).await, two_tags(id).await) }).await;
         }
-        // Values are stored beside the callers.
-        while cache.stats().total.fills < 2 * KEYS {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        filled(&cache, 2 * KEYS).await;
         Self { cache, cache_here, here, elsewhere }
     }
 
@@ -92,7 +84,7 @@ impl Bench {
             let bare = bare.clone();
             run(Box::pin(rate(callers, count, move |id| bare.clone().get(id))))
         };
-        let mut contenders = vec![
+        let contenders = vec![
             Contender::new("floor: `mg` and serde_json, pipelined by hand", || bare(&self.here)),
             Contender::new("the same, connection on another runtime", || bare(&self.elsewhere)),
             Contender::new("annotated", || run(Box::pin(rate(callers, count, plain)))),
@@ -102,14 +94,7 @@ impl Bench {
                 run_here(Box::pin(rate(callers, count, two_tags)))
             }),
         ];
-        let floor = contenders.remove(0);
-        contenders.retain(|contender| contender.name().contains(word));
-        contenders.insert(0, floor);
-        let mut table = Table::new(["", "thousand calls per second", "of the floor"]);
-        for outcome in race(&mut contenders, ROUNDS) {
-            table.row([outcome.name, format!("{:.1}", outcome.measured), format!("{:.2}", outcome.ratio)]);
-        }
-        table
+        compared(contenders, word)
     }
 }
 
@@ -162,84 +147,20 @@ impl Bare {
     async fn get(self, id: u64) -> User {
         let (reply, answer) = oneshot::channel();
         self.0.send((id, reply)).await.expect("a connection");
-        serde_json::from_slice(&answer.await.expect("an answer")).expect("a stored value")
-    }
-}
-
-/// A server of one's own, which ends with the program.
-struct Server {
-    port: u16,
-    child: Child,
-}
-
-impl Server {
-    fn start() -> Self {
-        let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port").port();
-        let mut command = Command::new("memcached");
-        command.args(["-l", "127.0.0.1", "-p", &port.to_string(), "-U", "0", "-u", "nobody"]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let server = Self { port, child: child.expect("memcached, which has to be installed") };
-        let began = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(5), "memcached does not answer on port {port}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct User {
-    id: u64,
-    text: String,
-}
-
-impl User {
-    fn load(id: u64) -> Self {
-        Self { id, text: "x".repeat(200) }
+        User::read(&answer.await.expect("an answer"))
     }
 }
 
 #[cached(ttl = "1h", key = "user:{id}")]
 async fn plain(id: u64) -> User {
-    User::load(id)
+    User::load(id, SIZE)
 }
 
 #[cached(ttl = "1h", key = "tagged:{id}", tags = ["users", "user:{id}"])]
 async fn two_tags(id: u64) -> User {
-    User::load(id)
-}
-
-/// Runs `call` from `callers` at once, `count` times in all, and returns how many thousand there were in a second.
-async fn rate<F: Future<Output = User> + Send + 'static>(
-    callers: u64,
-    count: u64,
-    call: impl Fn(u64) -> F + Clone + Send + 'static,
-) -> f64 {
-    let start = Instant::now();
-    let mut tasks = JoinSet::new();
-    for caller in 0..callers {
-        let call = call.clone();
-        tasks.spawn(scope::current().carry(async move {
-            for turn in 0..count / callers {
-                let id = (caller + turn) % KEYS;
-                assert_eq!(call(id).await.id, id);
-            }
-        }));
-    }
-    tasks.join_all().await;
-    count as f64 / start.elapsed().as_secs_f64() / 1000.0
+    User::load(id, SIZE)
 }
 
 type Load<'a> = std::pin::Pin<Box<dyn Future<Output = f64> + 'a>>;
 
-const KEYS: u64 = 100;
-const ROUNDS: usize = 31;
+const SIZE: usize = 200;

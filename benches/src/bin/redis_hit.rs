@@ -7,10 +7,16 @@
 
 use std::sync::OnceLock;
 use std::time::Duration;
-use std::time::Instant;
 
+use benches::hits;
+use benches::hits::KEYS;
+use benches::hits::User;
+use benches::hits::compared;
+use benches::hits::filled;
+use benches::hits::rate;
+use benches::hits::runtime;
+use benches::hits::were_hits;
 use benches::rounds::Contender;
-use benches::rounds::race;
 use benches::server::Server;
 use benches::table::Table;
 use cache_runtime::Cache;
@@ -19,12 +25,8 @@ use cache_runtime::scope;
 use cached::AsyncRedisCache;
 use cached::macros::concurrent_cached;
 use redis::aio::MultiplexedConnection;
-use serde::Deserialize;
-use serde::Serialize;
-use tokio::runtime::Builder;
 use tokio::runtime::Handle;
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
 
 fn main() {
     let word = std::env::args().nth(1).unwrap_or_default();
@@ -34,24 +36,16 @@ fn main() {
     for (title, size) in [("200 B", 200), ("10 kB", 10_000)] {
         let bench = runtimes.callers.block_on(Bench::new(&server, &runtimes, size));
         for callers in [1, 64] {
-            let plural = if callers == 1 { "" } else { "s" };
-            println!(
-                "A hit of {title} on Redis, {callers} caller{plural}:\n\n{}",
-                bench.compare(&runtimes, callers, &word)
-            );
+            let table = bench.compare(&runtimes, callers, &word);
+            println!("A hit of {title} on Redis, {}:\n\n{table}", hits::callers(callers));
         }
-        let total = bench.cache.stats().total;
-        assert!(total.store_failures == 0 && total.loads <= 2 * KEYS, "not all were hits: {total:?}");
+        were_hits(&bench.cache, 2 * KEYS);
     }
 }
 
 struct Runtimes {
     callers: Runtime,
     elsewhere: Runtime,
-}
-
-fn runtime(threads: usize) -> Runtime {
-    Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime")
 }
 
 /// Everything that the contenders need, with every key stored.
@@ -76,16 +70,13 @@ impl Bench {
         let connect = async move { client.get_multiplexed_async_connection().await.expect("a connection") };
         let elsewhere = runtimes.elsewhere.spawn(connect).await.expect("a connection");
         for id in 0..KEYS {
-            let value = serde_json::to_vec(&User::load(id, size)).expect("a value as JSON");
+            let value = User::stored(id, size);
             let set = redis::cmd("SET").arg(floor_key(size, id)).arg(value).exec_async(&mut here).await;
             set.expect("a stored value");
             scope(cache.clone(), async { (plain(id, size).await, two_tags(id, size).await) }).await;
             peer(id, size).await.expect("a stored value");
         }
-        // Values are stored beside the callers.
-        while cache.stats().total.fills < 2 * KEYS {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        filled(&cache, 2 * KEYS).await;
         Self { size, cache, cache_here, here, elsewhere }
     }
 
@@ -94,7 +85,7 @@ impl Bench {
         let count = if callers == 1 { 500 } else { 16_000 } / if size > 1000 { 4 } else { 1 };
         let run = |load: Load<'_>| runtimes.callers.block_on(scope(self.cache.clone(), load));
         let run_here = |load: Load<'_>| runtimes.callers.block_on(scope(self.cache_here.clone(), load));
-        let mut contenders = vec![
+        let contenders = vec![
             Contender::new("floor: `GET` and serde_json", || {
                 let connection = self.here.clone();
                 run(Box::pin(rate(callers, count, move |id| get(connection.clone(), id, size))))
@@ -116,26 +107,7 @@ impl Bench {
                 run(Box::pin(rate(callers, count, call)))
             }),
         ];
-        let floor = contenders.remove(0);
-        contenders.retain(|contender| contender.name().contains(word));
-        contenders.insert(0, floor);
-        let mut table = Table::new(["", "thousand calls per second", "of the floor"]);
-        for outcome in race(&mut contenders, ROUNDS) {
-            table.row([outcome.name, format!("{:.1}", outcome.measured), format!("{:.2}", outcome.ratio)]);
-        }
-        table
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct User {
-    id: u64,
-    text: String,
-}
-
-impl User {
-    fn load(id: u64, size: usize) -> Self {
-        Self { id, text: "x".repeat(size) }
+        compared(contenders, word)
     }
 }
 
@@ -168,36 +140,13 @@ async fn peer_store() -> AsyncRedisCache<String, User> {
 
 async fn get(mut connection: MultiplexedConnection, id: u64, size: usize) -> User {
     let get = redis::cmd("GET").arg(floor_key(size, id)).query_async::<Vec<u8>>(&mut connection).await;
-    serde_json::from_slice(&get.expect("a reply")).expect("a stored value")
+    User::read(&get.expect("a reply"))
 }
 
 fn floor_key(size: usize, id: u64) -> String {
     format!("floor:{size}:{id}")
 }
 
-/// Runs `call` from `callers` at once, `count` times in all, and returns how many thousand there were in a second.
-async fn rate<F: Future<Output = User> + Send + 'static>(
-    callers: u64,
-    count: u64,
-    call: impl Fn(u64) -> F + Clone + Send + 'static,
-) -> f64 {
-    let start = Instant::now();
-    let mut tasks = JoinSet::new();
-    for caller in 0..callers {
-        let call = call.clone();
-        tasks.spawn(scope::current().carry(async move {
-            for turn in 0..count / callers {
-                let id = (caller + turn) % KEYS;
-                assert_eq!(call(id).await.id, id);
-            }
-        }));
-    }
-    tasks.join_all().await;
-    count as f64 / start.elapsed().as_secs_f64() / 1000.0
-}
-
 type Load<'a> = std::pin::Pin<Box<dyn Future<Output = f64> + 'a>>;
 
 static PEER_URL: OnceLock<String> = OnceLock::new();
-const KEYS: u64 = 100;
-const ROUNDS: usize = 31;

@@ -15,6 +15,7 @@ mod hand;
 mod histories;
 mod history;
 mod nemesis;
+mod network;
 #[path = "../common/proxy.rs"]
 mod proxy;
 mod report;
@@ -96,6 +97,11 @@ fn promises_hold_on_three_memcacheds_of_which_any_is_away() {
 }
 
 #[test]
+fn promises_hold_on_three_memcacheds_of_which_each_has_a_network_of_its_own() {
+    holds(Scenario { store: Store::Memcached(3), cruel: true, networks: true, ..Scenario::default() }, 6);
+}
+
+#[test]
 fn promises_hold_while_sentinels_replace_the_redis() {
     holds(Scenario { cruel: true, store: Store::Sentinels, ..Scenario::default() }, 8);
 }
@@ -118,7 +124,7 @@ fn soak() {
         Err(_) | Ok("redis") => (Store::Redis, true),
         Ok("sentinel") => (Store::Sentinels, false),
         Ok("cluster") => (Store::Cluster, false),
-        Ok("memcached") => (Store::Memcached(3), false),
+        Ok("memcached") => (Store::Memcached(3), true),
         Ok(other) => panic!("`{other}` is not a store to soak; it is `redis`, `sentinel`, `cluster` or `memcached`"),
     };
     soaks(Scenario { store, cruel: true, networks, ..Scenario::default() });

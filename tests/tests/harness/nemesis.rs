@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use cache_runtime::sim::Server;
 use rand::RngExt as _;
-use rand::rngs::StdRng;
 use tokio::runtime::Runtime;
 
 use crate::fleet::Fleet;
@@ -12,7 +11,7 @@ use crate::hand::Hand;
 use crate::history::Event;
 use crate::history::Time;
 use crate::history::What;
-use crate::proxy::Fault;
+use crate::network;
 use crate::proxy::Proxy;
 
 /// How much goes wrong.
@@ -84,41 +83,8 @@ impl Nemesis<'_> {
     /// Something else goes wrong on the way of one of the workers from here on, or nothing any more.
     fn harm_network(&mut self) {
         let place = self.hand.chance.random_range(0..self.networks.len());
-        let network = &self.networks[place];
-        let millis = |chance: &mut StdRng, most| Duration::from_millis(chance.random_range(0..most));
-        let fault = match self.hand.chance.random_range(0..12) {
-            0 => Fault::Blackhole,
-            1 => Fault::ResetAfter(self.hand.chance.random_range(1..10_000)),
-            2 => Fault::Throttle(self.hand.chance.random_range(1_000..100_000)),
-            3 => Fault::Duplicate(millis(&mut self.hand.chance, 500)),
-            4 | 5 => Fault::Delay(millis(&mut self.hand.chance, 120)),
-            _ => Fault::None,
-        };
-        let way = self.hand.chance.random_range(0..3);
         let from = Time::now();
-        let what = match (way, fault) {
-            (_, Fault::None) => {
-                self.runtime.block_on(network.heal());
-                "both ways are well".to_owned()
-            }
-            (0, Fault::Blackhole) => {
-                self.runtime.block_on(network.refuse());
-                network.cut();
-                "connections are refused".to_owned()
-            }
-            (0, fault) | (_, fault @ Fault::Duplicate(_)) => {
-                network.to_server(fault);
-                format!("the way there has {fault:?}")
-            }
-            (1, fault) => {
-                network.to_client(fault);
-                format!("the way back has {fault:?}")
-            }
-            (_, fault) => {
-                network.both(fault);
-                format!("both ways have {fault:?}")
-            }
-        };
+        let what = network::harm(&self.networks[place], &mut self.hand.chance, self.runtime, true);
         self.hand.note(from, &format!("{what} (of worker {place})"));
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Scenario {
     pub(crate) linearizable: bool,
     /// The store forgets, hangs up and falls silent.
     pub(crate) cruel: bool,
-    /// Each process has a network of its own, which goes wrong by itself. Only on one Redis.
+    /// Each process has a network of its own, which goes wrong by itself, on one Redis; on Memcached each server has one.
     pub(crate) networks: bool,
     /// Nothing goes wrong but that masters and slots change in these ways.
     pub(crate) changes: Option<&'static [Change]>,
@@ -246,7 +246,8 @@ pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event>
             Shards { severity, hand, cluster, fleet: fleet_of, deck }.rage(last);
         }
         Servers::Memcached(servers) => {
-            Siege { severity, database: &database, servers, ways: &ways, fleet: fleet_of }.rage(seed, last);
+            let networks = scenario.networks.then_some(&runtime);
+            Siege { severity, database: &database, servers, ways: &ways, networks, fleet: fleet_of }.rage(seed, last);
         }
     }
     database.stop();

@@ -6,6 +6,7 @@ use cache_runtime::sim::Memcached;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use tokio::runtime::Runtime;
 
 use crate::database::Database;
 use crate::fleet::Fleet;
@@ -14,6 +15,7 @@ use crate::history::Time;
 use crate::history::What;
 use crate::nemesis::PAUSE;
 use crate::nemesis::Severity;
+use crate::network;
 use crate::proxy::Proxy;
 
 /// Harms the fleet and its servers. In a kind world workers are killed, and the servers lose nothing and answer. In a cruel one each server forgets, evicts, falls silent, hangs up, is killed and comes back empty, at
@@ -24,6 +26,8 @@ pub(crate) struct Siege<'a> {
     pub(crate) servers: &'a [Memcached],
     /// The way to each server.
     pub(crate) ways: &'a [Proxy],
+    /// What those ways live on, if something goes wrong on them, too.
+    pub(crate) networks: Option<&'a Runtime>,
     pub(crate) fleet: &'a mut Fleet,
 }
 
@@ -34,6 +38,9 @@ impl Siege<'_> {
         while Time::now() < last {
             std::thread::sleep(Duration::from_millis(chance.random_range(10..100)));
             self.harm(&mut chance);
+        }
+        if let Some(runtime) = self.networks {
+            self.ways.iter().for_each(|way| runtime.block_on(way.heal()));
         }
         self.database.record(Event::since(Time::now(), 0, What::Healed));
     }
@@ -75,6 +82,10 @@ impl Siege<'_> {
                 "is filled up (and evicts)"
             }
             19 => return self.database.record(self.fleet.pause(worker, PAUSE)),
+            20..24 => {
+                let Some(runtime) = self.networks else { return };
+                &format!("has another network: {}", network::harm(way, chance, runtime, false))
+            }
             _ => return,
         };
         self.database.record(Event::since(from, 0, What::Fault(format!("server {number} {what}"))));

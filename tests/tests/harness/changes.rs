@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
+use cache_runtime::sim::Server;
 use rand::RngExt as _;
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 
+use crate::fleet::Fleet;
+use crate::hand::Hand;
 use crate::history::Event;
 use crate::history::Time;
 use crate::history::What;
+use crate::nemesis::Severity;
 
 /// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,28 +82,35 @@ impl Deck {
     }
 }
 
-/// Makes a change, and goes on with what happens meanwhile until it is made.
-pub(crate) fn while_making(make: impl FnOnce() -> Course + Send, mut meanwhile: impl FnMut()) -> Course {
-    std::thread::scope(|scope| {
-        let making = scope.spawn(make);
+/// Makes a change, while workers are killed and, in a cruel world, stopped, unless it is to be all that happens.
+pub(crate) fn make(
+    make: impl FnOnce(Course) -> Course + Send,
+    is_alone: bool,
+    severity: Severity,
+    hand: &mut Hand<'_>,
+    fleet: &mut Fleet,
+) {
+    let course = Course { chance: StdRng::seed_from_u64(hand.chance.random()), events: Vec::new() };
+    let course = std::thread::scope(|scope| {
+        let making = scope.spawn(|| make(course));
         while !making.is_finished() {
-            meanwhile();
+            hand.pause(50..300);
+            if !is_alone && hand.chance.random_range(0..4) == 0 {
+                hand.harm_a_worker(severity, fleet);
+            }
         }
         making.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+    });
+    course.events.into_iter().for_each(|event| hand.record(event));
 }
 
 /// What happened while a change was made.
 pub(crate) struct Course {
     pub(crate) chance: StdRng,
-    pub(crate) events: Vec<Event>,
+    events: Vec<Event>,
 }
 
 impl Course {
-    pub(crate) fn new(chance: StdRng) -> Self {
-        Self { chance, events: Vec::new() }
-    }
-
     pub(crate) fn note(&mut self, from: Time, what: &str) {
         self.events.push(Event::since(from, 0, What::Fault(what.to_owned())));
     }
@@ -106,6 +118,18 @@ impl Course {
     /// From `from` until now two servers may have taken themselves for the master.
     pub(crate) fn divided(&mut self, from: Time) {
         self.events.push(Event::since(from, 0, What::Divided));
+    }
+
+    /// The master is killed and back before anybody takes its place: empty, or with what it held a moment ago.
+    pub(crate) fn restart(&mut self, master: &Server, empty: bool) {
+        let snapshot = (!empty).then(|| master.snapshot());
+        self.pause(100..600);
+        let from = Time::now();
+        match snapshot {
+            Some(snapshot) => master.restart_from(&snapshot),
+            None => master.restart(),
+        }
+        self.note(from, if empty { "a master is back, empty" } else { "a master is back, with old data" });
     }
 
     /// For so many milliseconds.

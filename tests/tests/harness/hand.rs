@@ -8,9 +8,12 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::database::Database;
+use crate::fleet::Fleet;
 use crate::history::Event;
 use crate::history::Time;
 use crate::history::What;
+use crate::nemesis::PAUSE;
+use crate::nemesis::Severity;
 
 /// Who does it, by chance.
 pub(crate) struct Hand<'a> {
@@ -100,6 +103,16 @@ impl<'a> Hand<'a> {
         server.restart_from(&snapshot);
         self.note(from, "the server was killed and is back, with old data");
         self.limit_memory(server);
+    }
+
+    /// A worker is killed, or in a cruel world perhaps stopped for a while.
+    pub(crate) fn harm_a_worker(&mut self, severity: Severity, fleet: &mut Fleet) {
+        let place = self.chance.random_range(0..8);
+        let harmed = match severity {
+            Severity::Cruel if self.chance.random() => fleet.pause(place, PAUSE),
+            _ => fleet.replace(place),
+        };
+        self.record(harmed);
     }
 
     /// For so many milliseconds.

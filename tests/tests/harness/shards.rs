@@ -1,21 +1,17 @@
 //! What goes wrong with a Cluster meanwhile.
 
 use cache_runtime::sim::Cluster;
-use cache_runtime::sim::Server;
 use rand::RngExt as _;
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 
+use crate::changes;
 use crate::changes::Change;
 use crate::changes::Course;
 use crate::changes::Deck;
-use crate::changes::while_making;
 use crate::fleet::Fleet;
 use crate::hand::Hand;
 use crate::history::Event;
 use crate::history::Time;
 use crate::history::What;
-use crate::nemesis::PAUSE;
 use crate::nemesis::Severity;
 
 /// Harms the fleet and its Cluster. In a kind world workers are killed and the servers forget their scripts. In a cruel one masters are replaced in every way there is, slots move, and
@@ -47,7 +43,7 @@ impl Shards<'_> {
             self.hand.pause(10..100);
             match self.hand.chance.random_range(0..40) {
                 0 if cruel => self.change(),
-                1..3 => self.harm_a_worker(),
+                1..3 => self.hand.harm_a_worker(self.severity, self.fleet),
                 3..16 if cruel => self.harm_a_node(),
                 16..20 => {
                     let node = &self.cluster.nodes()[self.hand.chance.random_range(0..3)];
@@ -61,15 +57,6 @@ impl Shards<'_> {
         self.hand.record(Event::since(Time::now(), 0, What::Healed));
     }
 
-    fn harm_a_worker(&mut self) {
-        let place = self.hand.chance.random_range(0..8);
-        let harmed = match self.severity {
-            Severity::Cruel if self.hand.chance.random() => self.fleet.pause(place, PAUSE),
-            _ => self.fleet.replace(place),
-        };
-        self.hand.record(harmed);
-    }
-
     fn harm_a_node(&mut self) {
         let name = self.hand.name();
         let master = self.cluster.owner(self.cluster.slot_of(&format!("{{{name}}}")));
@@ -80,18 +67,9 @@ impl Shards<'_> {
     fn change(&mut self) {
         let change = self.deck.next(&mut self.hand.chance);
         let name = self.hand.name();
-        let course = Course::new(StdRng::seed_from_u64(self.hand.chance.random()));
         let cluster = self.cluster;
-        let course = while_making(
-            move || Making { cluster, name, course }.make(change),
-            || {
-                self.hand.pause(50..300);
-                if !self.deck.is_alone && self.hand.chance.random_range(0..4) == 0 {
-                    self.harm_a_worker();
-                }
-            },
-        );
-        course.events.into_iter().for_each(|event| self.hand.record(event));
+        let make = move |course| Making { cluster, name, course }.make(change);
+        changes::make(make, self.deck.is_alone, self.severity, &mut self.hand, self.fleet);
         // Who comes back has forgotten that it may not have more.
         self.cluster.nodes().iter().for_each(|node| self.hand.limit_memory(node));
     }
@@ -111,7 +89,7 @@ impl Making<'_> {
         let master = self.cluster.owner(slot);
         match change {
             Change::Migration => self.migrate(slot, master),
-            Change::Restart { empty } => self.restart(master, empty),
+            Change::Restart { empty } => self.course.restart(&self.cluster.nodes()[master], empty),
             _ => self.replace(change, master, self.cluster.replica_of(master)),
         }
         self.cluster.until_whole();
@@ -155,18 +133,6 @@ impl Making<'_> {
     fn until_it_knows(&mut self, from: Time, master: usize) {
         self.cluster.until_replica(master);
         self.course.divided(from);
-    }
-
-    fn restart(&mut self, master: usize, empty: bool) {
-        let server: &Server = &self.cluster.nodes()[master];
-        let snapshot = (!empty).then(|| server.snapshot());
-        self.course.pause(100..600);
-        let from = Time::now();
-        match snapshot {
-            Some(snapshot) => server.restart_from(&snapshot),
-            None => server.restart(),
-        }
-        self.course.note(from, if empty { "a master is back, empty" } else { "a master is back, with old data" });
     }
 
     fn migrate(&mut self, slot: u16, master: usize) {

@@ -2,19 +2,17 @@
 
 use cache_runtime::sim::SentinelSet;
 use rand::RngExt as _;
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 
+use crate::changes;
 use crate::changes::Change;
 use crate::changes::Course;
 use crate::changes::Deck;
-use crate::changes::while_making;
 use crate::fleet::Fleet;
 use crate::hand::Hand;
 use crate::history::Event;
 use crate::history::Time;
 use crate::history::What;
-use crate::nemesis::PAUSE;
+use crate::nemesis::Severity;
 
 /// Harms the fleet, and has the master replaced in every way there is; the one that is in charge forgets, evicts, hangs up and falls silent.
 pub(crate) struct Succession<'a> {
@@ -40,7 +38,7 @@ impl Succession<'_> {
             self.hand.pause(10..100);
             match self.hand.chance.random_range(0..40) {
                 0 => self.change(),
-                1..3 => self.harm_a_worker(),
+                1..3 => self.hand.harm_a_worker(Severity::Cruel, self.fleet),
                 3..20 => {
                     let name = self.hand.name();
                     self.hand.harm(&self.set.servers()[self.set.master()], &name);
@@ -57,27 +55,12 @@ impl Succession<'_> {
         self.set.servers().iter().for_each(|server| self.hand.limit_memory(server));
     }
 
-    fn harm_a_worker(&mut self) {
-        let place = self.hand.chance.random_range(0..8);
-        let harmed = if self.hand.chance.random() { self.fleet.pause(place, PAUSE) } else { self.fleet.replace(place) };
-        self.hand.record(harmed);
-    }
-
     /// Makes the next change, while workers are killed and stopped.
     fn change(&mut self) {
         let change = self.deck.next(&mut self.hand.chance);
-        let course = Course::new(StdRng::seed_from_u64(self.hand.chance.random()));
         let set = self.set;
-        let course = while_making(
-            move || Making { set, course }.make(change),
-            || {
-                self.hand.pause(50..300);
-                if !self.deck.is_alone && self.hand.chance.random_range(0..4) == 0 {
-                    self.harm_a_worker();
-                }
-            },
-        );
-        course.events.into_iter().for_each(|event| self.hand.record(event));
+        let make = move |course| Making { set, course }.make(change);
+        changes::make(make, self.deck.is_alone, Severity::Cruel, &mut self.hand, self.fleet);
         // Who comes back has forgotten that it may not have more.
         self.limit_memory();
     }
@@ -109,7 +92,7 @@ impl Making<'_> {
                 servers[master].cont();
                 self.course.note(from, "a master was silent until it was replaced");
             }
-            Change::Restart { empty } => self.restart(master, empty),
+            Change::Restart { empty } => self.course.restart(&servers[master], empty),
             _ => self.crash(change, master),
         }
         // Who was the master may take itself for one a while.
@@ -134,17 +117,5 @@ impl Making<'_> {
         servers[master].restart();
         let lost = if change == Change::Unheard { ", and what its replicas had not heard of is lost" } else { "" };
         self.course.note(from, &format!("a master was killed and replaced{lost}"));
-    }
-
-    fn restart(&mut self, master: usize, empty: bool) {
-        let server = &self.set.servers()[master];
-        let snapshot = (!empty).then(|| server.snapshot());
-        self.course.pause(100..600);
-        let from = Time::now();
-        match snapshot {
-            Some(snapshot) => server.restart_from(&snapshot),
-            None => server.restart(),
-        }
-        self.course.note(from, if empty { "a master is back, empty" } else { "a master is back, with old data" });
     }
 }

@@ -4,13 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use crate::key::Name;
+use crate::store::Begin;
+use crate::store::Blob;
+use crate::store::Fill;
+use crate::store::LeaseRequest;
 use crate::store::Mark;
 use crate::store::Read;
+use crate::store::Steal;
 use crate::store::Store;
 use crate::store::Targets;
+use crate::token::LeaseId;
 use crate::token::MarkId;
 use crate::token::Register;
 
@@ -32,6 +39,24 @@ pub(super) fn tag(tag: &str) -> Register {
 
 pub(super) fn read_of(key: &str, tags: &[&str]) -> Read {
     Read { entry: Some(name(key)), registers: tags.iter().map(|text| tag(text)).collect() }
+}
+
+pub(super) fn begin(key: &str, id: LeaseId, tags: &[&str]) -> Begin {
+    let lease = LeaseRequest { key: name(key), id, generation: None, life: LONG, seen: None, steal: Steal::Nobodys };
+    Begin { lease: Some(lease), registers: tags.iter().map(|text| tag(text)).collect(), token_life: LONG }
+}
+
+pub(super) fn fill(key: &str, lease: LeaseId, bytes: impl Into<Bytes>) -> Fill {
+    Fill {
+        key: name(key),
+        lease,
+        blob: Blob::Bytes(bytes.into()),
+        fresh: LONG,
+        life: LONG,
+        touch: vec![tag("a")],
+        token_life: LONG,
+        listing: None,
+    }
 }
 
 pub(super) fn targets(keys: &[&str], tags: &[&str]) -> Targets {

@@ -18,20 +18,19 @@ use super::settings;
 use crate::key::Name;
 use crate::store::Begin;
 use crate::store::Blob;
-use crate::store::Fill;
-use crate::store::LeaseRequest;
 use crate::store::LeaseState;
 use crate::store::Read;
-use crate::store::Steal;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
 use crate::store::fleet::Fleet;
 use crate::store::fleet::Ring;
+use crate::store::samples;
 use crate::store::samples::DEADLINE;
 use crate::store::samples::LONG;
 use crate::store::samples::PATIENT;
 use crate::store::samples::SLACK;
+use crate::store::samples::fill;
 use crate::store::samples::healed;
 use crate::store::samples::many_calls_end_together;
 use crate::store::samples::mark;
@@ -59,23 +58,7 @@ fn fleet(servers: &[server::Memcached], op_timeout: Duration) -> (Arc<dyn Store>
 }
 
 fn begin(key: &str, tags: &[&str]) -> Begin {
-    let id = LeaseId::asked(rand::random());
-    let lease = LeaseRequest { key: name(key), id, generation: None, life: LONG, seen: None, steal: Steal::Nobodys };
-    Begin { lease: Some(lease), registers: tags.iter().map(|text| tag(text)).collect(), token_life: LONG }
-}
-
-fn fill(key: &str, lease: LeaseId, bytes: Bytes) -> Fill {
-    let blob = Blob::Bytes(bytes);
-    Fill {
-        key: name(key),
-        lease,
-        blob,
-        fresh: LONG,
-        life: LONG,
-        touch: vec![tag("a")],
-        token_life: LONG,
-        listing: None,
-    }
+    samples::begin(key, LeaseId::asked(rand::random()), tags)
 }
 
 /// The lease of a key that nobody holds.

@@ -36,7 +36,6 @@ use crate::store::LeaseRequest;
 use crate::store::LeaseState;
 use crate::store::Mark;
 use crate::store::Read;
-use crate::store::Steal;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
@@ -45,6 +44,7 @@ use crate::store::samples::DEADLINE;
 use crate::store::samples::LONG;
 use crate::store::samples::PATIENT;
 use crate::store::samples::SLACK;
+use crate::store::samples::fill;
 use crate::store::samples::many_calls_end_together;
 use crate::store::samples::mark;
 use crate::store::samples::name;
@@ -78,23 +78,7 @@ fn asker(id: u128) -> LeaseId {
 }
 
 fn begin(key: &str, id: u128, tags: &[&str]) -> Begin {
-    let lease =
-        LeaseRequest { key: name(key), id: asker(id), generation: None, life: LONG, seen: None, steal: Steal::Nobodys };
-    Begin { lease: Some(lease), registers: tags.iter().map(|text| tag(text)).collect(), token_life: LONG }
-}
-
-fn fill(key: &str, lease: LeaseId, text: &'static str) -> Fill {
-    let blob = Blob::Bytes(Bytes::from_static(text.as_bytes()));
-    Fill {
-        key: name(key),
-        lease,
-        blob,
-        fresh: LONG,
-        life: LONG,
-        touch: vec![tag("a")],
-        token_life: LONG,
-        listing: None,
-    }
+    samples::begin(key, asker(id), tags)
 }
 
 /// The entry and the states of `read`.

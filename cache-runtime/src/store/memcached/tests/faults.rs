@@ -119,7 +119,7 @@ async fn an_entry_over_the_limit_is_refused_and_leaves_nothing_behind() {
     assert!(load(&*store, "k", &[], "old").await);
     store.revoke(targets(&["k"], &[]), None).await.unwrap();
     let lease = won(&*store, begin("k", &[])).await;
-    let refused = store.fill(fill("k", lease, vec![0; 2 << 20].into())).await;
+    let refused = store.fill(fill("k", lease, vec![0; 2 << 20])).await;
     assert_eq!(refused, Err(StoreError::Refused("object too large for cache".into())));
     assert_eq!(seen(&*store, read_of("k", &[])).await.unwrap().0, None);
     store.release(name("k"), lease).await.unwrap();
@@ -136,7 +136,7 @@ async fn a_full_server_still_invalidates() {
         let key = format!("filling{number}");
         let Ok(begun) = store.begin(begin(&key, &[])).await else { break };
         let Some(LeaseState::Won(lease)) = begun.lease else { panic!("{begun:?}") };
-        match store.fill(fill(&key, lease, vec![0; 100_000].into())).await {
+        match store.fill(fill(&key, lease, vec![0; 100_000])).await {
             Ok(filled) => assert!(filled),
             Err(error) => {
                 assert!(matches!(error, StoreError::Refused(_)), "{error:?}");

@@ -195,23 +195,19 @@ impl TagSets {
         self.most.is_some()
     }
 
-    /// Where an entry is listed that depends on these.
+    /// Where an entry is listed that depends on these, if it is anywhere.
     pub(crate) fn listing(&self, dependencies: &[Dependency]) -> Option<Listing> {
         let most = self.most?;
         let tag = |dependency: &Dependency| match &dependency.register {
             Register::Tag(name) if !dependency.register.is_epoch() => Some(name.clone()),
             _ => None,
         };
-        Some(Listing { tags: dependencies.iter().filter_map(tag).collect(), most })
+        let tags: Vec<Name> = dependencies.iter().filter_map(tag).collect();
+        (!tags.is_empty()).then_some(Listing { tags, most })
     }
 
     /// The same for one that has `tag` alone.
     pub(crate) fn listing_under(&self, tag: &Name) -> Option<Listing> {
         self.most.map(|most| Listing { tags: vec![tag.clone()], most })
-    }
-
-    /// Whether an entry that depends on these is listed anywhere.
-    pub(crate) fn list(&self, dependencies: &[Dependency]) -> bool {
-        self.listing(dependencies).is_some_and(|listing| !listing.tags.is_empty())
     }
 }

@@ -292,9 +292,11 @@ fn prepare(
         dependencies,
     };
     let listing = core.tag_sets.listing(&header.dependencies);
-    let blob = blob(core, &request.key, coder, header, filling.value, filling.origin).inspect_err(|why| {
-        tracing::warn!(function = request.site.label(), %why, "a value cannot be stored");
-    })?;
+    let blob = blob(core, &request.key, coder, header, filling.value, filling.origin, listing.is_some()).inspect_err(
+        |why| {
+            tracing::warn!(function = request.site.label(), %why, "a value cannot be stored");
+        },
+    )?;
     let token_life = request.token_life.max((filling.ttl + stale.window()) * 2);
     Ok(Fill { key: request.key.clone(), lease: right.lease, blob, fresh, life, touch, token_life, listing })
 }
@@ -306,12 +308,13 @@ fn blob(
     header: Header,
     value: Option<Value>,
     origin: Origin,
+    is_listed: bool,
 ) -> Result<Blob, Refusal> {
     match (core.store.keeps(), value) {
         (Keeps::Values, value) => {
             let weight = match core.settings.heaviest {
                 Some(heaviest) => Some(weigh(core, coder, value.as_ref(), heaviest)?),
-                None if core.tag_sets.list(&header.dependencies) => Some(size(core, coder, value.as_ref())),
+                None if is_listed => Some(size(core, coder, value.as_ref())),
                 None => None,
             };
             let payload = value.map_or(Payload::Empty, Payload::Value);

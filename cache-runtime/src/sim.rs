@@ -19,6 +19,8 @@ pub use crate::sim::plan::Outcome;
 pub use crate::sim::plan::Plan;
 pub use crate::sim::plan::connect_broken;
 pub use crate::sim::workload::run;
+#[cfg(all(feature = "tls", any(feature = "redis", feature = "memcached")))]
+pub use crate::store::certificates::Certificates;
 #[cfg(feature = "memcached")]
 pub use crate::store::memcached::server::Memcached;
 #[cfg(feature = "redis")]
@@ -29,5 +31,3 @@ pub use crate::store::redis::server::SentinelSet;
 pub use crate::store::redis::server::Server;
 #[cfg(feature = "redis")]
 pub use crate::store::redis::server::Snapshot;
-#[cfg(feature = "tls")]
-pub use crate::store::redis::server::TlsServer;

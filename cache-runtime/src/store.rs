@@ -380,7 +380,7 @@ impl FromIterator<Register> for Targets {
 }
 
 #[cfg(all(any(test, feature = "sim"), feature = "tls", any(feature = "redis", feature = "memcached")))]
-mod certificates;
+pub(crate) mod certificates;
 #[cfg(test)]
 pub(crate) mod conformance;
 #[cfg(feature = "memcached")]

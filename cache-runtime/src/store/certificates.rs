@@ -14,10 +14,17 @@ use rcgen::KeyPair;
 
 /// An authority of its own with a certificate for `127.0.0.1` and one for a client, in files that end with this.
 #[derive(Debug)]
-pub(crate) struct Certificates(PathBuf);
+pub struct Certificates(PathBuf);
 
 impl Certificates {
-    pub(crate) fn new() -> Self {
+    /// Makes all of them, and writes them down.
+    ///
+    /// # Panics
+    ///
+    /// When that is not possible.
+    #[expect(clippy::new_without_default, reason = "no two are alike")]
+    #[must_use]
+    pub fn new() -> Self {
         let name = format!("certificates-{}-{:x}", std::process::id(), rand::random::<u64>());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).expect("a directory for certificates");
@@ -31,12 +38,14 @@ impl Certificates {
     }
 
     /// The parameters of a URL for who trusts the authority, and has nothing to show.
-    pub(crate) fn of_nobody(&self) -> String {
+    #[must_use]
+    pub fn of_nobody(&self) -> String {
         format!("ca={}", self.file("ca.pem"))
     }
 
     /// The parameters of a URL for who trusts the authority, and shows a certificate.
-    pub(crate) fn of_client(&self) -> String {
+    #[must_use]
+    pub fn of_client(&self) -> String {
         format!("{}&cert={}&key={}", self.of_nobody(), self.file("client.pem"), self.file("client.key"))
     }
 }

@@ -48,9 +48,10 @@ impl Memcached {
         Self::prepared(arguments).started()
     }
 
-    /// Starts a server whose connections are encrypted, and which asks each client for a certificate of the same authority.
-    #[cfg(all(test, feature = "tls"))]
-    pub(crate) fn start_encrypting(certificates: &Arc<Certificates>) -> Self {
+    /// Starts a server whose connections are encrypted, with further arguments. It asks each client for a certificate of the same authority.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn start_encrypting(certificates: &Arc<Certificates>, arguments: &[&str]) -> Self {
         let file = |option: &str, name: &str| format!("{option}={}", certificates.file(name));
         let options = [
             file("ssl_chain_cert", "server.pem"),
@@ -58,7 +59,9 @@ impl Memcached {
             file("ssl_ca_cert", "ca.pem"),
             "ssl_verify_mode=2".to_owned(),
         ];
-        let mut server = Self::prepared(&["-Z", "-o", &options.join(",")]);
+        let options = options.join(",");
+        let arguments: Vec<&str> = ["-Z", "-o", &options].iter().chain(arguments).copied().collect();
+        let mut server = Self::prepared(&arguments);
         server.certificates = Some(Arc::clone(certificates));
         server.started()
     }

@@ -1,4 +1,4 @@
-//! Redis servers of a test's own, which end with it: one, one that encrypts, a master with replicas and sentinels, and a Cluster.
+//! Redis servers of a test's own, which end with it: one, which may encrypt, a master with replicas and sentinels, and a Cluster.
 //!
 //! A server that cannot be run is a panic which says what to install, and so is a wait that has lasted too long, which says what it waited for.
 
@@ -22,8 +22,6 @@ use redis::Value;
 
 pub use self::cluster::Cluster;
 pub use self::sentinel::SentinelSet;
-#[cfg(feature = "tls")]
-pub use self::tls::TlsServer;
 use super::incarnation::field;
 #[cfg(feature = "tls")]
 use crate::store::certificates::Certificates;

@@ -20,7 +20,7 @@ async fn reason(url: &str) -> String {
 #[tokio::test]
 async fn memcached_that_encrypts_conforms() {
     let certificates = Arc::new(Certificates::new());
-    let server = server::Memcached::start_encrypting(&certificates);
+    let server = server::Memcached::start_encrypting(&certificates, &[]);
     let url = format!("memcacheds://{}?{}", server.address(), certificates.of_client());
     conformance::all_together(&Real(store_at(&url))).await;
 }
@@ -28,7 +28,7 @@ async fn memcached_that_encrypts_conforms() {
 #[tokio::test]
 async fn who_is_not_trusted_or_does_not_encrypt_is_said_in_a_sentence() {
     let (certificates, others) = (Arc::new(Certificates::new()), Certificates::new());
-    let server = server::Memcached::start_encrypting(&certificates);
+    let server = server::Memcached::start_encrypting(&certificates, &[]);
     let at = |parameters: String| format!("memcacheds://{}?{parameters}", server.address());
     let stranger = reason(&at(others.of_client())).await;
     assert!(stranger.contains("invalid peer certificate"), "{stranger}");
@@ -54,7 +54,7 @@ async fn who_is_not_trusted_or_does_not_encrypt_is_said_in_a_sentence() {
 #[tokio::test]
 async fn large_values_and_many_callers_at_once_are_carried_whole() {
     let certificates = Arc::new(Certificates::new());
-    let server = server::Memcached::start_encrypting(&certificates);
+    let server = server::Memcached::start_encrypting(&certificates, &[]);
     let store = store_at(&format!("memcacheds://{}?{}", server.address(), certificates.of_client()));
     let bytes = |number: usize| Bytes::from(vec![number as u8; 300_000]);
     let mut calls = tokio::task::JoinSet::new();
@@ -73,7 +73,7 @@ async fn large_values_and_many_callers_at_once_are_carried_whole() {
 #[tokio::test]
 async fn an_encrypted_connection_heals() {
     let certificates = Arc::new(Certificates::new());
-    let server = server::Memcached::start_encrypting(&certificates);
+    let server = server::Memcached::start_encrypting(&certificates, &[]);
     let store = store_at(&format!("memcacheds://{}?{}", server.address(), certificates.of_client()));
     healed(&*store, read_of("k", &[])).await;
     server.restart();

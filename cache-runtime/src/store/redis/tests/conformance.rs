@@ -10,8 +10,6 @@ use crate::store::conformance::Waiting;
 use crate::store::redis::Redis;
 use crate::store::redis::server::Cluster;
 use crate::store::redis::server::Server;
-#[cfg(feature = "tls")]
-use crate::store::redis::server::TlsServer;
 use crate::store::redis::settings;
 use crate::store::redis::tests::breakers;
 use crate::store::same;
@@ -66,13 +64,6 @@ async fn a_cluster_and_the_model_answer_alike() {
 async fn redis_on_a_socket_conforms() {
     let server = Server::start();
     conformance::all(&Real::at(&server.socket_url())).await;
-}
-
-#[cfg(feature = "tls")]
-#[tokio::test]
-async fn redis_that_encrypts_conforms() {
-    let server = TlsServer::start();
-    conformance::all(&Real::at(&server.url())).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use crate::store::certificates::Certificates;
 use crate::store::conformance;
 use crate::store::redis::server::Cluster;
 use crate::store::redis::server::SentinelSet;
-use crate::store::redis::server::TlsServer;
 
 async fn reason(url: &str) -> String {
     let settings = settings(url).unwrap().op_timeout(Duration::from_secs(5));
@@ -17,28 +16,41 @@ async fn reason(url: &str) -> String {
     }
 }
 
+/// The address of servers that encrypt, for who shows a certificate.
+fn encrypted(url: &str, certificates: &Certificates) -> String {
+    format!("{}?{}", url.replacen("redis", "rediss", 1), certificates.of_client())
+}
+
+#[tokio::test]
+async fn redis_that_encrypts_conforms() {
+    let certificates = Arc::new(Certificates::new());
+    let server = Server::start_encrypting(&certificates, &[]);
+    conformance::all(&Real::at(&encrypted(&server.url(), &certificates))).await;
+}
+
 #[tokio::test]
 async fn nobody_is_spoken_to_who_is_not_trusted_and_nobody_is_let_in_who_shows_nothing() {
-    let server = TlsServer::start();
-    let stranger = reason(&server.url_of_a_stranger()).await;
+    let certificates = Arc::new(Certificates::new());
+    let server = Server::start_encrypting(&certificates, &[]);
+    let (url, bare) = (encrypted(&server.url(), &certificates), server.url().replace("redis", "rediss"));
+    let stranger = reason(&bare).await;
     assert!(stranger.contains("UnknownIssuer"), "{stranger}");
-    let other_name = reason(&server.url().replace("127.0.0.1", "localhost")).await;
+    let other_name = reason(&url.replace("127.0.0.1", "localhost")).await;
     assert!(other_name.contains("not valid for name"), "{other_name}");
-    let nobody = reason(&server.url_of_nobody()).await;
+    let nobody = reason(&format!("{bare}?{}", certificates.of_nobody())).await;
     assert!(nobody.contains("CertificateRequired"), "{nobody}");
     let plain = Server::start();
-    let url = server.url().replace(&server.server().port().to_string(), &plain.port().to_string());
-    let plain = reason(&url).await;
+    let plain = reason(&encrypted(&plain.url(), &certificates)).await;
     assert!(plain.contains("encrypt") || plain.contains("no connection in time"), "{plain}");
-    let in_the_clear = reason(&server.url_of_a_stranger().replace("rediss", "redis")).await;
+    let in_the_clear = reason(&server.url()).await;
     assert!(!in_the_clear.is_empty());
 }
 
 #[test]
 fn what_is_wrong_with_a_file_is_said_when_the_store_is_made() {
-    let server = TlsServer::start();
+    let certificates = Certificates::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let url = server.url();
+    let url = encrypted("redis://127.0.0.1", &certificates);
     let wrong = [
         (url.replace("ca.pem", "none.pem"), "none.pem` cannot be used: No such file"),
         (url.replace("ca.pem", "client.key"), "client.key` cannot be used: there is no certificate in it"),
@@ -54,19 +66,15 @@ fn what_is_wrong_with_a_file_is_said_when_the_store_is_made() {
 
 #[tokio::test]
 async fn an_encrypted_connection_heals() {
-    let server = TlsServer::start();
-    let settings = settings(&server.url()).unwrap().namespace("test").op_timeout(DEADLINE);
+    let certificates = Arc::new(Certificates::new());
+    let server = Server::start_encrypting(&certificates, &[]);
+    let settings = settings(&encrypted(&server.url(), &certificates)).unwrap().namespace("test").op_timeout(DEADLINE);
     let store = Redis::new(settings, Handle::current(), breakers()).unwrap();
     healed(&store).await;
-    server.server().restart();
+    server.restart();
     // The call that finds out may be this one.
     let _ = store.read(vec![read_of("k", &[])]).await;
     healed(&store).await;
-}
-
-/// The address of servers that encrypt, for who shows a certificate.
-fn encrypted(url: &str, certificates: &Certificates) -> String {
-    format!("{}?{}", url.replacen("redis", "rediss", 1), certificates.of_client())
 }
 
 #[tokio::test(flavor = "multi_thread")]

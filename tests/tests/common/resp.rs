@@ -40,6 +40,10 @@ struct Nonsense;
 
 /// Where the message ends that begins at `at`, or `None` if not all of it is there.
 fn end(bytes: &[u8], at: usize) -> Result<Option<usize>, Nonsense> {
+    // Before there is a whole line: what is no such stream may have none for long.
+    if bytes.get(at).is_some_and(|kind| !b"+-:$*".contains(kind)) {
+        return Err(Nonsense);
+    }
     let Some(line) = bytes[at..].windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
     let (kind, text) = (bytes[at], &bytes[at + 1..at + line]);
     let after = at + line + 2;

@@ -47,6 +47,9 @@ impl Change {
         Self::Migration,
     ];
 
+    /// All that a Redis knows which nobody replaces.
+    pub(crate) const OF_ONE: [Self; 2] = [Self::Restart { empty: true }, Self::Restart { empty: false }];
+
     /// All that sentinels know. Of two orders the second often leads back.
     pub(crate) const OF_SENTINELS: [Self; 7] = [
         Self::Order(""),

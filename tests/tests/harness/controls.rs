@@ -91,6 +91,8 @@ fn deletes_that_are_lost_with_their_master_break_i1_if_its_incarnation_does_not_
 
 #[test]
 fn old_data_break_i1_if_the_incarnation_of_their_server_does_not_count() {
-    let scenario = Scenario { cruel: true, warm: true, ..Scenario::default() };
-    is_found_within(ATTEMPTS, Duration::from_secs(4), scenario, "I1");
+    let changes = Some(&[Change::Restart { empty: false }][..]);
+    let scenario = Scenario { cruel: true, warm: true, changes, ..Scenario::default() };
+    is_found_within(ATTEMPTS, Duration::from_secs(2), scenario, "I1");
+    is_found_within(ATTEMPTS, Duration::from_secs(2), Scenario { store: Store::Rediss, ..scenario }, "I1");
 }

@@ -20,6 +20,7 @@ mod network;
 mod proxy;
 mod report;
 mod run;
+mod servers;
 mod shards;
 mod siege;
 mod succession;
@@ -77,6 +78,11 @@ fn promises_hold_while_each_process_has_a_network_of_its_own() {
 }
 
 #[test]
+fn promises_hold_on_a_redis_that_encrypts_and_lets_in_who_may_do_no_more_than_is_needed() {
+    holds(Scenario { store: Store::Rediss, cruel: true, ..Scenario::default() }, 6);
+}
+
+#[test]
 fn promises_hold_on_memcached_while_workers_are_killed() {
     holds(Scenario { store: Store::Memcached(1), ..Scenario::default() }, 3);
 }
@@ -102,6 +108,11 @@ fn promises_hold_on_three_memcacheds_of_which_each_has_a_network_of_its_own() {
 }
 
 #[test]
+fn promises_hold_on_three_memcacheds_that_encrypt() {
+    holds(Scenario { store: Store::Memcacheds(3), cruel: true, ..Scenario::default() }, 4);
+}
+
+#[test]
 fn promises_hold_while_sentinels_replace_the_redis() {
     holds(Scenario { cruel: true, store: Store::Sentinels, ..Scenario::default() }, 8);
 }
@@ -124,8 +135,12 @@ fn soak() {
         Err(_) | Ok("redis") => (Store::Redis, true),
         Ok("sentinel") => (Store::Sentinels, false),
         Ok("cluster") => (Store::Cluster, false),
+        Ok("tls") => (Store::Rediss, true),
         Ok("memcached") => (Store::Memcached(3), true),
-        Ok(other) => panic!("`{other}` is not a store to soak; it is `redis`, `sentinel`, `cluster` or `memcached`"),
+        Ok("memcacheds") => (Store::Memcacheds(3), true),
+        Ok(other) => {
+            panic!("`{other}` is no store to soak: `redis`, `tls`, `sentinel`, `cluster`, `memcached`, `memcacheds`")
+        }
     };
     soaks(Scenario { store, cruel: true, networks, ..Scenario::default() });
 }

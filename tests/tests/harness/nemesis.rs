@@ -6,6 +6,8 @@ use cache_runtime::sim::Server;
 use rand::RngExt as _;
 use tokio::runtime::Runtime;
 
+use crate::changes::Change;
+use crate::changes::Deck;
 use crate::fleet::Fleet;
 use crate::hand::Hand;
 use crate::history::Event;
@@ -29,8 +31,11 @@ pub(crate) struct Nemesis<'a> {
     pub(crate) hand: Hand<'a>,
     pub(crate) server: &'a Server,
     pub(crate) fleet: &'a mut Fleet,
+    pub(crate) deck: Deck,
     /// The network of the worker at each place, if each has its own.
     pub(crate) networks: &'a [Proxy],
+    /// Whether they can read what they carry, and deliver it twice.
+    pub(crate) repeats: bool,
     /// What the networks live on.
     pub(crate) runtime: &'a Runtime,
 }
@@ -43,7 +48,7 @@ impl Nemesis<'_> {
         }
         while Time::now() < last {
             self.hand.pause(10..100);
-            self.harm();
+            if self.deck.is_alone { self.change() } else { self.harm() }
         }
         self.hand.give_memory(self.server);
         for network in self.networks {
@@ -71,8 +76,7 @@ impl Nemesis<'_> {
                 let name = self.hand.name();
                 self.hand.harm(self.server, &name);
             }
-            23 if self.hand.chance.random() => self.hand.restart(self.server),
-            23 => self.hand.restart_from_before(self.server),
+            23 => self.change(),
             _ => {
                 let paused = self.fleet.pause(place, PAUSE);
                 self.hand.record(paused);
@@ -80,11 +84,19 @@ impl Nemesis<'_> {
         }
     }
 
+    fn change(&mut self) {
+        match self.deck.next(&mut self.hand.chance) {
+            Change::Restart { empty: true } => self.hand.restart(self.server),
+            Change::Restart { empty: false } => self.hand.restart_from_before(self.server),
+            other => panic!("nobody replaces this Redis, so there is no {other:?}"),
+        }
+    }
+
     /// Something else goes wrong on the way of one of the workers from here on, or nothing any more.
     fn harm_network(&mut self) {
         let place = self.hand.chance.random_range(0..self.networks.len());
         let from = Time::now();
-        let what = network::harm(&self.networks[place], &mut self.hand.chance, self.runtime, true);
+        let what = network::harm(&self.networks[place], &mut self.hand.chance, self.runtime, self.repeats);
         self.hand.note(from, &format!("{what} (of worker {place})"));
     }
 }

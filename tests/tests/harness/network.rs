@@ -9,14 +9,14 @@ use tokio::runtime::Runtime;
 use crate::proxy::Fault;
 use crate::proxy::Proxy;
 
-/// Something else goes wrong on this way from here on, or nothing any more; says what. Only what speaks the protocol of Redis can be delivered twice.
-pub(crate) fn harm(network: &Proxy, chance: &mut StdRng, runtime: &Runtime, is_redis: bool) -> String {
+/// Something else goes wrong on this way from here on, or nothing any more; says what. With `repeats` it may be that commands are delivered twice, which takes the protocol of Redis in the clear.
+pub(crate) fn harm(network: &Proxy, chance: &mut StdRng, runtime: &Runtime, repeats: bool) -> String {
     let millis = |chance: &mut StdRng, most| Duration::from_millis(chance.random_range(0..most));
     let fault = match chance.random_range(0..12) {
         0 => Fault::Blackhole,
         1 => Fault::ResetAfter(chance.random_range(1..10_000)),
         2 => Fault::Throttle(chance.random_range(1_000..100_000)),
-        3 if is_redis => Fault::Duplicate(millis(chance, 500)),
+        3 if repeats => Fault::Duplicate(millis(chance, 500)),
         3..6 => Fault::Delay(millis(chance, 120)),
         _ => Fault::None,
     };

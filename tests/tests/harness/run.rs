@@ -7,12 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache_runtime::sim::Cluster;
-use cache_runtime::sim::Memcached;
 use cache_runtime::sim::Mutant;
-use cache_runtime::sim::SentinelSet;
-use cache_runtime::sim::Server;
-use tokio::runtime::Runtime;
 
 use crate::changes::Change;
 use crate::changes::Deck;
@@ -30,8 +25,9 @@ use crate::history::What;
 use crate::history::around;
 use crate::nemesis::Nemesis;
 use crate::nemesis::Severity;
-use crate::proxy::Proxy;
 use crate::report::Report;
+use crate::servers::Servers;
+use crate::servers::Started;
 use crate::shards::Shards;
 use crate::siege::Siege;
 use crate::succession::Succession;
@@ -48,7 +44,7 @@ pub(crate) struct Scenario {
     pub(crate) cruel: bool,
     /// Each process has a network of its own, which goes wrong by itself, on one Redis; on Memcached each server has one.
     pub(crate) networks: bool,
-    /// Nothing goes wrong but that masters and slots change in these ways.
+    /// Nothing goes wrong but that servers, masters and slots change in these ways.
     pub(crate) changes: Option<&'static [Change]>,
     /// A master that has taken another's place is trusted with what it holds.
     pub(crate) warm: bool,
@@ -62,20 +58,21 @@ pub(crate) enum Store {
     InProcess,
     #[default]
     Redis,
+    /// The same, which speaks TLS alone, and lets the workers do no more than they need.
+    Rediss,
     /// A Redis that is the master behind sentinels, and is replaced now and then.
     Sentinels,
     Cluster,
     /// So many servers.
     Memcached(usize),
+    /// The same, which encrypt.
+    Memcacheds(usize),
 }
 
-/// The servers of a run.
-enum Servers {
-    None,
-    Redis(Server),
-    Sentinels(SentinelSet),
-    Cluster(Cluster),
-    Memcached(Vec<Memcached>),
+impl Store {
+    pub(crate) fn encrypts(self) -> bool {
+        matches!(self, Self::Rediss | Self::Memcacheds(_))
+    }
 }
 
 /// The longest part of a run that is judged at once, so that a long run needs no more memory than a short one: where masters change, some of that takes longer.
@@ -84,8 +81,6 @@ const LONGEST_OF_CHANGES: u64 = 60;
 
 /// How much longer than planned a run may take until enough was tried: a machine may be busy, and a worker that is killed leaves a mark that keeps others from storing.
 const PATIENCE: u64 = 6;
-
-const WORKERS: usize = 3;
 
 /// What a machine that does other things may add to a wait.
 const BUSY: Duration = Duration::from_secs(2);
@@ -179,43 +174,6 @@ impl Scenario {
     }
 }
 
-impl Servers {
-    fn start(store: Store) -> Self {
-        match store {
-            Store::InProcess => Self::None,
-            Store::Redis => Self::Redis(Server::start()),
-            Store::Sentinels => Self::Sentinels(SentinelSet::start()),
-            Store::Cluster => Self::Cluster(Cluster::start()),
-            Store::Memcached(count) => {
-                Self::Memcached((0..count).map(|_| Memcached::start_with(&["-m", "2"])).collect())
-            }
-        }
-    }
-
-    /// Proxies on the ways that go wrong: one before each worker, or before each server.
-    fn ways(&self, scenario: Scenario, runtime: &Runtime) -> Vec<Proxy> {
-        let before = |url: String| runtime.block_on(Proxy::before(&url));
-        match self {
-            Self::Redis(server) if scenario.networks => (0..WORKERS).map(|_| before(server.url())).collect(),
-            Self::Memcached(servers) => servers.iter().map(|server| before(server.url())).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Where the store is for each worker.
-    fn urls(&self, scenario: Scenario, ways: &[Proxy]) -> Vec<String> {
-        let warm = if scenario.warm { "?failover=warm" } else { "" };
-        match self {
-            Self::None => vec!["memory:".to_owned()],
-            Self::Redis(_) if scenario.networks => ways.iter().map(Proxy::url).collect(),
-            Self::Redis(server) => vec![server.url() + warm; WORKERS],
-            Self::Sentinels(set) => vec![set.url() + warm; WORKERS],
-            Self::Cluster(cluster) => vec![cluster.url() + warm; WORKERS],
-            Self::Memcached(_) => vec![Proxy::memcached_url(ways); WORKERS],
-        }
-    }
-}
-
 /// What happened in a run.
 pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event> {
     let directory = Directory::new();
@@ -233,19 +191,21 @@ pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event>
     let severity = if scenario.cruel { Severity::Cruel } else { Severity::Kind };
     let (hand, fleet_of) = (Hand::new(&database, seed), &mut fleet);
     let deck = |all: &'static [Change]| Deck::of(all, scenario.changes);
-    match &servers {
-        Servers::None => std::thread::sleep(length),
-        Servers::Redis(server) => {
-            Nemesis { severity, hand, server, fleet: fleet_of, networks: &ways, runtime: &runtime }.rage(last);
+    match &servers.started {
+        Started::None => std::thread::sleep(length),
+        Started::Redis(server) => {
+            let (deck, repeats) = (deck(&Change::OF_ONE), !scenario.store.encrypts());
+            Nemesis { severity, hand, server, fleet: fleet_of, deck, networks: &ways, repeats, runtime: &runtime }
+                .rage(last);
         }
-        Servers::Sentinels(set) => {
+        Started::Sentinels(set) => {
             Succession { hand, set, fleet: fleet_of, deck: deck(&Change::OF_SENTINELS) }.rage(last);
         }
-        Servers::Cluster(cluster) => {
+        Started::Cluster(cluster) => {
             let deck = deck(&Change::OF_CLUSTER);
             Shards { severity, hand, cluster, fleet: fleet_of, deck }.rage(last);
         }
-        Servers::Memcached(servers) => {
+        Started::Memcached(servers) => {
             let networks = scenario.networks.then_some(&runtime);
             Siege { severity, database: &database, servers, ways: &ways, networks, fleet: fleet_of }.rage(seed, last);
         }
@@ -254,6 +214,7 @@ pub(crate) fn run(scenario: Scenario, seed: u64, length: Duration) -> Vec<Event>
     for stranded in fleet.end() {
         database.record(stranded);
     }
+    servers.have_refused_nobody();
     events(&database)
 }
 

@@ -1,20 +1,11 @@
-//! Values as bytes, and what tells one type from another.
+//! Values as bytes.
 
 mod faithful;
 #[cfg(feature = "msgpack")]
 mod msgpack;
 
-use std::any::Any;
-use std::any::type_name;
-use std::sync::Arc;
-
-use serde::Deserialize;
-use serde::Deserializer;
 use serde::Serialize;
-use serde::Serializer;
-use xxhash_rust::xxh3::xxh3_64;
-
-use crate::outcome::Cacheable;
+use serde::de::DeserializeOwned;
 
 /// In which form a cache writes values to a store outside of this process.
 ///
@@ -73,76 +64,29 @@ impl Codec {
             _ => Err("the codec is `json` or `msgpack`"),
         }
     }
-}
 
-/// A value whose type only the typed edge knows.
-pub(crate) type Value = Arc<dyn Any + Send + Sync>;
-
-/// What the untyped engine can do with a value of one type.
-#[derive(Clone, Copy, Debug)]
-pub struct Coder {
-    /// Which type. It may change from one build to the next, which costs a miss.
-    pub(crate) schema: u64,
-    /// Encodes, to the end of the buffer; says whether it could.
-    pub(crate) encode: fn(&Value, Codec, &mut Vec<u8>) -> bool,
-    /// Whether the codec has words of its own for all that is in a value.
-    pub(crate) is_faithful: fn(&Value, Codec) -> bool,
-    /// Decodes what is exactly one value.
-    pub(crate) decode: fn(&[u8], Codec) -> Option<Value>,
-}
-
-/// An error that is stored, as a type that no value has.
-#[derive(Clone)]
-pub(crate) struct Failure<E>(pub(crate) E);
-
-impl<E: Serialize> Serialize for Failure<E> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de, E: Deserialize<'de>> Deserialize<'de> for Failure<E> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        E::deserialize(deserializer).map(Self)
-    }
-}
-
-impl Coder {
-    pub(crate) fn of<V: Cacheable>() -> Self {
-        Self {
-            schema: schema(type_name::<V>()),
-            encode: encode::<V>,
-            is_faithful: is_faithful::<V>,
-            decode: decode::<V>,
+    /// Writes `value` to the end of `out`; says whether it could.
+    pub(crate) fn encode<V: Serialize>(self, value: &V, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Json => serde_json::to_writer(out, value).is_ok(),
+            #[cfg(feature = "msgpack")]
+            Self::MessagePack => msgpack::encode(value, out),
         }
     }
-}
 
-/// Not generic, so that the hash is not compiled with every type.
-fn schema(name: &'static str) -> u64 {
-    xxh3_64(name.as_bytes())
-}
-
-fn encode<V: Cacheable>(value: &Value, codec: Codec, out: &mut Vec<u8>) -> bool {
-    let Some(value) = value.downcast_ref::<V>() else { return false };
-    match codec {
-        Codec::Json => serde_json::to_writer(out, value).is_ok(),
-        #[cfg(feature = "msgpack")]
-        Codec::MessagePack => msgpack::encode(value, out),
+    /// Reads what is exactly one value.
+    pub(crate) fn decode<V: DeserializeOwned>(self, bytes: &[u8]) -> Option<V> {
+        match self {
+            Self::Json => serde_json::from_slice(bytes).ok(),
+            #[cfg(feature = "msgpack")]
+            Self::MessagePack => msgpack::decode(bytes),
+        }
     }
-}
 
-fn is_faithful<V: Cacheable>(value: &Value, codec: Codec) -> bool {
-    value.downcast_ref::<V>().is_some_and(|value| faithful::is_faithful(value, codec))
-}
-
-fn decode<V: Cacheable>(bytes: &[u8], codec: Codec) -> Option<Value> {
-    let value = match codec {
-        Codec::Json => serde_json::from_slice::<V>(bytes).ok()?,
-        #[cfg(feature = "msgpack")]
-        Codec::MessagePack => msgpack::decode::<V>(bytes)?,
-    };
-    Some(Arc::new(value))
+    /// Whether it has words of its own for all that is in `value`.
+    pub(crate) fn is_faithful_to<V: Serialize>(self, value: &V) -> bool {
+        faithful::is_faithful(value, self)
+    }
 }
 
 #[cfg(test)]

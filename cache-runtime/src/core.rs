@@ -15,7 +15,7 @@ use crate::bulkhead::Bulkheads;
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::closing::Closing;
-use crate::codec::Value;
+use crate::coder::Value;
 use crate::debt::Debts;
 use crate::envelope::Packing;
 use crate::epoch::Epoch;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Cache;
-use crate::codec::Value;
+use crate::coder::Value;
 use crate::core::Loaded;
 pub use crate::entry::entries::Entries;
 pub(crate) use crate::entry::entries::NamedEntries;
@@ -591,7 +591,7 @@ where
     K::Value: Cacheable,
 {
     match loaded.value {
-        Some(value) => owned(value).map_or_else(K::failed, |value| Some(K::whole(value))),
+        Some(value) => owned(value).map_or_else(|value| K::failed(&*value), |value| Some(K::whole(value))),
         None => K::empty(),
     }
 }

@@ -16,9 +16,7 @@
 
 mod form;
 
-use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,8 +29,6 @@ pub(crate) use crate::envelope::form::Packed;
 pub(crate) use crate::envelope::form::Packing;
 use crate::epoch;
 use crate::key::Name;
-use crate::site::Instance;
-use crate::site::Site;
 use crate::token::Dependency;
 use crate::token::Register;
 use crate::token::Token;
@@ -61,24 +57,11 @@ pub(crate) struct Header {
 pub(crate) struct Stored {
     pub(crate) header: Header,
     pub(crate) payload: Payload,
-    /// The size of the value when encoded, where the in-process store is bounded by that.
-    pub(crate) weight: Option<u64>,
-    /// Which call filled it, in process: one of the same site and tags needs no look at the tags.
-    pub(crate) origin: Option<Origin>,
 }
 
-/// The site of a call, its instance, and its tags as [`Templates::render`](crate::site::Templates::render) writes them.
-#[derive(Clone, Debug)]
-pub(crate) struct Origin {
-    pub(crate) site: &'static Site,
-    pub(crate) instance: Instance,
-    pub(crate) tags: Box<[u8]>,
-}
-
-/// A value, decoded or not, or the news that there is none.
+/// An encoded value, or the news that there is none.
 #[derive(Clone)]
 pub(crate) enum Payload {
-    Value(Arc<dyn Any + Send + Sync>),
     Bytes(Packed),
     Empty,
 }
@@ -211,7 +194,7 @@ impl Stored {
             EMPTY => return Err(Unreadable::Format),
             flags => Payload::Bytes(Packed { form: Form::of_flags(flags)?, bytes: payload }),
         };
-        Ok(Self { header, payload, weight: None, origin: None })
+        Ok(Self { header, payload })
     }
 }
 
@@ -311,7 +294,6 @@ impl Reader<'_> {
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Value(_) => f.write_str("Value"),
             Self::Bytes(packed) => write!(f, "{} bytes", packed.bytes.len()),
             Self::Empty => f.write_str("Empty"),
         }

@@ -45,6 +45,7 @@ mod catalog;
 mod clock;
 mod closing;
 mod codec;
+mod coder;
 mod context;
 mod core;
 #[cfg_attr(

@@ -12,6 +12,7 @@
 //!
 //! Leases and marks die with the process, so nobody renews them: they are taken for as long as they may last.
 
+mod arriving;
 mod cell;
 mod kept;
 mod registers;
@@ -21,6 +22,7 @@ pub(crate) mod model {
     pub(crate) use super::cell::Cell;
 }
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -39,10 +41,16 @@ use crate::clock::Moment;
 use crate::key::HASHED;
 use crate::key::Name;
 use crate::key::Written;
+pub(crate) use crate::local::arriving::Arriving;
+pub(crate) use crate::local::arriving::Origin;
 use crate::local::cell::fresh;
+use crate::local::kept::About;
+pub(crate) use crate::local::kept::Call;
+pub(crate) use crate::local::kept::Keep;
 pub(crate) use crate::local::kept::Kept;
 use crate::local::kept::Times;
 use crate::local::kept::Tokens;
+pub(crate) use crate::local::kept::keep;
 use crate::local::registers::Lease;
 use crate::local::registers::Shard;
 use crate::policy;
@@ -50,7 +58,6 @@ use crate::store::Begin;
 use crate::store::Begun;
 use crate::store::Blob;
 use crate::store::Fill;
-use crate::store::Held;
 use crate::store::Keeps;
 use crate::store::LeaseRequest;
 use crate::store::LeaseState;
@@ -146,12 +153,16 @@ fn items(capacity: Capacity) -> usize {
     }
 }
 
+/// Weighs entries as the capacity is said.
 #[derive(Clone, Debug)]
-struct Weigh;
+struct Weigh(Capacity);
 
 impl Weighter<Name, Arc<Kept>> for Weigh {
     fn weight(&self, _: &Name, kept: &Arc<Kept>) -> u64 {
-        kept.weight()
+        match self.0 {
+            Capacity::Entries(_) => 1,
+            Capacity::Bytes(_) => kept.encoded() + OVERHEAD,
+        }
     }
 }
 
@@ -164,7 +175,7 @@ impl Local {
             closed: AtomicBool::new(false),
             entries: Entries::with_options(
                 options(capacity),
-                Weigh,
+                Weigh(capacity),
                 DefaultHashBuilder::default(),
                 DefaultLifecycle::default(),
             ),
@@ -178,16 +189,16 @@ impl Local {
         matches!(self.capacity, Capacity::Bytes(_)).then(|| part.saturating_sub(OVERHEAD))
     }
 
-    /// The entry of the key that is written `text`, if it may be served now and if that is its name too. Long and odd texts have other names, and are found by
+    /// The entry of the key that is written `text`, if it may be served to `call` now and if that is its name too. Long and odd texts have other names, and are found by
     /// the longer way.
     // Inlined into its caller, that becomes too large for the look-up to be inlined into it, which costs a hit some nanoseconds.
     #[inline(never)]
-    pub(crate) fn hit(&self, text: &[u8]) -> Option<Arc<Kept>> {
+    pub(crate) fn hit(&self, text: &[u8], call: &Call<'_>) -> Option<Arc<Kept>> {
         if text.first().is_none_or(|first| *first == HASHED) {
             return None;
         }
         let kept = self.entries.get(&Written(text))?;
-        kept.is_valid(self.clock.no_earlier_than_now()).then_some(kept)
+        kept.is_for(call, self.clock.no_earlier_than_now()).then_some(kept)
     }
 
     /// Whether there is an entry of `key` whose time is up.
@@ -197,7 +208,7 @@ impl Local {
 
     /// Whether an entry is in the last part of its time.
     pub(crate) fn is_ending(&self, kept: &Kept) -> bool {
-        kept.expires().since(self.clock.now()) <= policy::early_window(kept.header().ttl)
+        kept.expires().since(self.clock.now()) <= policy::early_window(kept.ttl())
     }
 
     /// Keeps an entry that was just served for as long as it may be of use, which is less if it dies of not being read.
@@ -223,7 +234,7 @@ impl Local {
         let state = |register: &Register| self.shard(name_of(register)).state(register, now);
         let states = read.registers.iter().map(state).collect();
         let entry = read.entry.as_ref().and_then(|key| self.entry(key, now));
-        let entry = entry.map(|kept| (kept.fill(), Blob::Value(kept as Arc<dyn Held>)));
+        let entry = entry.map(|kept| (kept.fill(), Blob::Value(Arc::new(kept))));
         Reading { entry, states }
     }
 
@@ -256,25 +267,17 @@ impl Local {
     }
 
     /// The entry of `fill`, with the cells of its tokens; `None` if one of them is gone already.
-    fn keep(&self, fill: &Fill, now: Moment) -> Option<Kept> {
+    fn keep(&self, fill: &Fill, now: Moment) -> Option<Arc<Kept>> {
         let Blob::Value(held) = &fill.blob else { return None };
+        let arriving = (&**held as &dyn Any).downcast_ref::<Arriving>()?;
         let alive = |dependency: &crate::token::Dependency| {
             let token = u64::try_from(dependency.token.0).ok()?;
             let cell = self.shard(name_of(&dependency.register)).cell(&dependency.register, token, now)?;
             Some((token, cell))
         };
-        let tokens = held.header().dependencies.iter().map(alive).collect::<Option<Tokens>>()?;
-        let weight = match self.capacity {
-            Capacity::Entries(_) => 1,
-            Capacity::Bytes(_) => held.weight().map_or(1, |encoded| encoded + OVERHEAD),
-        };
-        Some(Kept::new(
-            &**held,
-            fill.lease,
-            Times { expires: now.after(fill.fresh), ends: now.after(fill.life) },
-            tokens,
-            weight,
-        ))
+        let tokens = arriving.header.dependencies.iter().map(alive).collect::<Option<Tokens>>()?;
+        let times = Times { expires: now.after(fill.fresh), ends: now.after(fill.life) };
+        arriving.kept(About::new(arriving, fill.lease, times, tokens))
     }
 
     fn fill_now(&self, fill: &Fill) -> bool {
@@ -286,7 +289,7 @@ impl Local {
         }
         shard.end_lease(&fill.key);
         let Some(kept) = kept.filter(|_| !self.closed.load(Ordering::SeqCst)) else { return false };
-        self.entries.insert(fill.key.clone(), Arc::new(kept));
+        self.entries.insert(fill.key.clone(), kept);
         true
     }
 
@@ -314,7 +317,7 @@ impl Local {
         let kept = self.entries.iter().filter(|(_, kept)| !kept.has_ended(now) && kept.has_tag(tag));
         let listed = kept.map(|(key, kept)| {
             let (lease, size) = (kept.fill(), kept.encoded());
-            Listed { key, noted: 0, entry: Some(Glimpse { lease, head: Blob::Value(kept), size }) }
+            Listed { key, noted: 0, entry: Some(Glimpse { lease, head: Blob::Value(Arc::new(kept)), size }) }
         });
         listed.collect()
     }

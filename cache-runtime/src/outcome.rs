@@ -12,9 +12,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec::Coder;
-use crate::codec::Failure;
-use crate::codec::Value;
+use crate::coder::Coder;
+use crate::coder::Failure;
+use crate::coder::Value;
 use crate::error::Error;
 
 /// A value that can be stored: serializable, cloneable, and free of borrows.
@@ -97,7 +97,7 @@ pub trait Outcome: sealed::Sealed {
 
     /// A stored error as the function returns it.
     #[doc(hidden)]
-    fn failed(_: Value) -> Option<Self::Whole> {
+    fn failed(_: &(dyn Any + Send + Sync)) -> Option<Self::Whole> {
         None
     }
 
@@ -194,7 +194,7 @@ impl<K: Rejectable> Outcome for Shedding<K> {
         K::failure(whole)
     }
 
-    fn failed(value: Value) -> Option<Self::Whole> {
+    fn failed(value: &(dyn Any + Send + Sync)) -> Option<Self::Whole> {
         K::failed(value)
     }
 
@@ -286,7 +286,7 @@ where
         K::error_in(whole).map(|error| Arc::new(Failure(error.clone())) as Value)
     }
 
-    fn failed(value: Value) -> Option<Self::Whole> {
+    fn failed(value: &(dyn Any + Send + Sync)) -> Option<Self::Whole> {
         value.downcast_ref::<Failure<K::Error>>().map(|failure| K::fail(failure.0.clone()))
     }
 

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use crate::bulkhead::Places;
 use crate::clock::Moment;
-use crate::codec::Coder;
+use crate::coder::Coder;
 use crate::context::Context;
 use crate::context::Frame;
 use crate::core::Core;

@@ -21,6 +21,8 @@ pub(crate) mod off;
 #[cfg(any(feature = "redis", feature = "memcached", feature = "test-util", feature = "sim"))]
 pub(crate) mod shielded;
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,9 +32,6 @@ use bytes::Bytes;
 
 use crate::clock::Moment;
 use crate::envelope::Header;
-use crate::envelope::Origin;
-use crate::envelope::Payload;
-use crate::envelope::Stored;
 use crate::key::Name;
 use crate::store::listing::Gone;
 use crate::store::listing::Listing;
@@ -143,36 +142,13 @@ pub(crate) enum Blob {
     Bygone,
 }
 
-/// An entry that is kept decoded, with whatever the store keeps beside it.
-pub(crate) trait Held: fmt::Debug + Send + Sync {
-    fn header(&self) -> &Header;
+/// An entry that is kept decoded.
+pub(crate) trait Held: Any + fmt::Debug + Send + Sync {
+    fn header(&self) -> Cow<'_, Header>;
     /// Until when it may be served, by the clock of a store in this process.
     fn expires(&self) -> Option<Moment>;
-    fn payload(&self) -> Payload;
-    fn weight(&self) -> Option<u64>;
-    fn origin(&self) -> Option<Origin>;
-}
-
-impl Held for Stored {
-    fn header(&self) -> &Header {
-        &self.header
-    }
-
-    fn expires(&self) -> Option<Moment> {
-        None
-    }
-
-    fn payload(&self) -> Payload {
-        self.payload.clone()
-    }
-
-    fn weight(&self) -> Option<u64> {
-        self.weight
-    }
-
-    fn origin(&self) -> Option<Origin> {
-        self.origin.clone()
-    }
+    /// The value, or `None` for the news that there is none.
+    fn value(&self) -> Option<&(dyn Any + Send + Sync)>;
 }
 
 /// What to read for one key.

@@ -7,18 +7,18 @@
 use rmp_serde::Deserializer;
 use rmp_serde::decode::Error;
 use serde::Deserialize as _;
-
-use crate::outcome::Cacheable;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// As deep as JSON is read.
 const DEEPEST: usize = 128;
 
-pub(super) fn encode<V: Cacheable>(value: &V, out: &mut Vec<u8>) -> bool {
+pub(super) fn encode<V: Serialize>(value: &V, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     rmp_serde::encode::write_named(out, value).is_ok() && is_one_value(&out[start..])
 }
 
-pub(super) fn decode<V: Cacheable>(bytes: &[u8]) -> Option<V> {
+pub(super) fn decode<V: DeserializeOwned>(bytes: &[u8]) -> Option<V> {
     if !is_one_value(bytes) {
         return None;
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::*;
+use crate::outcome::Cacheable;
 
 #[cfg(feature = "msgpack")]
 const CODECS: [Codec; 2] = [Codec::Json, Codec::MessagePack];
@@ -16,13 +17,11 @@ const CODECS: [Codec; 1] = [Codec::Json];
 
 fn encoded<V: Cacheable>(value: &V, codec: Codec) -> Option<Vec<u8>> {
     let mut out = b"before".to_vec();
-    let value = Arc::new(value.clone()) as Value;
-    (Coder::of::<V>().encode)(&value, codec, &mut out).then(|| out.split_off(6))
+    codec.encode(value, &mut out).then(|| out.split_off(6))
 }
 
 fn decoded<V: Cacheable>(bytes: &[u8], codec: Codec) -> Option<V> {
-    let value = (Coder::of::<V>().decode)(bytes, codec)?;
-    value.downcast_ref::<V>().cloned()
+    codec.decode(bytes)
 }
 
 fn again<V: Cacheable>(value: &V, codec: Codec) -> Option<V> {
@@ -304,8 +303,7 @@ fn a_key_that_json_cannot_write_is_not_stored() {
 }
 
 fn kept<V: Cacheable>(value: &V, codec: Codec) -> Option<V> {
-    let faithful = (Coder::of::<V>().is_faithful)(&(Arc::new(value.clone()) as Value), codec);
-    if faithful { again(value, codec) } else { None }
+    if codec.is_faithful_to(value) { again(value, codec) } else { None }
 }
 
 #[test]

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Cache;
-use crate::codec::Coder;
-use crate::codec::Value;
+use crate::coder::Coder;
+use crate::coder::Value;
 use crate::context::Context;
 use crate::core::Core;
 use crate::core::Loaded;
 use crate::entry::said::Said;
 use crate::entry::said::Span;
-use crate::envelope::Origin;
 use crate::explain::Bypass;
 use crate::explain::Ending;
 use crate::explain::Miss;
@@ -24,8 +23,10 @@ use crate::key::Name;
 use crate::key::SecretOf;
 use crate::key::Text;
 use crate::key::Unwritable;
+use crate::local::Call;
 use crate::local::Kept;
 use crate::local::Local;
+use crate::local::Origin;
 use crate::metrics::Happened;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
@@ -116,12 +117,9 @@ impl Parts {
         K::Value: Cacheable,
     {
         let kept = self.kept()?;
-        let whole = match kept.value() {
-            Some(value) => match value.downcast_ref::<K::Value>() {
-                Some(value) => K::whole(value.clone()),
-                None => K::failed(value.clone())?,
-            },
-            None => K::empty()?,
+        let whole = match kept.value::<K::Value>() {
+            Some(value) => K::whole(value.clone()),
+            None => kept.any().map_or_else(K::empty, K::failed)?,
         };
         watch::hit(self.cache.core(), self.site);
         Some(whole)
@@ -138,10 +136,11 @@ impl Parts {
             Some(span) => self.slice(span),
             None => self.site.key_template()?.literal()?.as_bytes(),
         };
-        let kept = local.hit(key)?;
-        if !kept.is_of(self.site, self.instance()) || !self.has_tag_text(kept.tag_text()) {
+        let tags = self.said.options.tags.map(|span| self.slice(span));
+        if tags.is_none() && self.site.tag_templates().are_dynamic() {
             return None;
         }
+        let kept = local.hit(key, &Call { site: self.site, instance: self.instance(), tags })?;
         let usual = !self.said.options.has_rare() || self.is_usual_hit(local, &kept);
         usual.then_some(kept)
     }
@@ -161,15 +160,6 @@ impl Parts {
 
     pub(super) fn slice(&self, span: Span) -> &[u8] {
         &self.said.text[span.start..span.end]
-    }
-
-    /// Comparing nothing with nothing may cost as much as all the rest: some processors take long over an empty load from nowhere.
-    #[inline]
-    pub(super) fn has_tag_text(&self, other: &[u8]) -> bool {
-        match self.said.options.tags {
-            None => other.is_empty(),
-            Some(span) => self.slice(span) == other,
-        }
     }
 
     pub(super) fn tag_text(&self) -> &[u8] {

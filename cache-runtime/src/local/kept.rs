@@ -1,16 +1,19 @@
 //! An entry as it is kept.
 //!
-//! Most of what a hit takes is fetching it from memory. So what it looks at lies together, before the rest, and an entry is one block and small.
+//! Most of what a hit takes is fetching it from memory. So an entry is one block with its value, small, and what a hit looks at lies together in it, beside the value.
 
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::codec::Value;
+use crate::clock::millis;
 use crate::envelope::Header;
-use crate::envelope::Origin;
-use crate::envelope::Payload;
 use crate::key::Name;
+use crate::local::arriving::Arriving;
 use crate::local::cell::Cell;
 use crate::site::Instance;
 use crate::site::Site;
@@ -20,22 +23,46 @@ use crate::token::Dependency;
 use crate::token::LeaseId;
 use crate::token::Register;
 
-/// See the module. The fields lie in the order in which they are written.
+/// See the module.
+pub(crate) struct Kept<V: ?Sized = dyn Any + Send + Sync> {
+    about: About,
+    /// Nothing can be put behind it, because its size is not known here.
+    value: V,
+}
+
+/// In the place of a value, the news that there is none.
+#[derive(Clone)]
+pub(super) struct Nothing;
+
+/// All of an entry but its value. The fields lie in the order in which they are written, which ends with what a hit looks at.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Kept {
+pub(crate) struct About {
+    fill: LeaseId,
+    schema: u64,
+    created: u64,
+    /// In milliseconds.
+    ttl: u64,
+    /// In milliseconds.
+    load: u32,
+    version: u32,
+    depending: Option<Box<Depending>>,
     expires: Moment,
     /// Until when it is kept, which may be longer, and may be put off.
     ends: AtomicU64,
-    /// The value, unless what is stored is the news that there is none.
-    value: Option<Value>,
     /// Which function filled it, if that is known.
     site: Option<&'static Site>,
     instance: Instance,
-    tagged: Option<Box<Tagged>>,
-    weight: u64,
-    fill: LeaseId,
-    header: Header,
+    tokens: Tokens,
+}
+
+/// What a call has in common with the one that filled the entry that it is served.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) site: &'static Site,
+    pub(crate) instance: Instance,
+    /// Its tags, as [`Templates::render`](crate::site::Templates::render) writes them, unless they are the same at every call of the site.
+    pub(crate) tags: Option<&'a [u8]>,
 }
 
 /// Until when an entry may be served, and until when it is kept.
@@ -45,12 +72,13 @@ pub(super) struct Times {
     pub(super) ends: Moment,
 }
 
-/// What an entry has if it depends on anything.
+/// What most entries have only if they depend on something.
 #[derive(Debug)]
-struct Tagged {
+struct Depending {
     /// The tags of the call that filled it, as [`Templates::render`](crate::site::Templates::render) writes them.
-    text: Box<[u8]>,
-    tokens: Tokens,
+    tags: Box<[u8]>,
+    dependencies: Box<[Dependency]>,
+    even_invalidated: bool,
     /// How long the value is when it is encoded, if that is known.
     encoded: u64,
 }
@@ -58,132 +86,162 @@ struct Tagged {
 /// Of each dependency of an entry, the token it was filled under and the cell that token lives in.
 pub(super) type Tokens = Box<[(u64, Arc<Cell>)]>;
 
-impl Tagged {
+/// Puts a value of one type into an entry; `None` if it is of another.
+pub(crate) type Keep = fn(&(dyn Any + Send + Sync), About) -> Option<Arc<Kept>>;
+
+/// The [`Keep`] of `V`.
+pub(crate) fn keep<V: Any + Clone + Send + Sync>(value: &(dyn Any + Send + Sync), about: About) -> Option<Arc<Kept>> {
+    let value = value.downcast_ref::<V>()?.clone();
+    Some(Arc::new(Kept { about, value }))
+}
+
+impl About {
+    pub(super) fn new(arriving: &Arriving, fill: LeaseId, times: Times, tokens: Tokens) -> Self {
+        let header = &arriving.header;
+        let origin = arriving.origin.as_ref();
+        Self {
+            fill,
+            schema: header.schema,
+            created: header.created,
+            ttl: millis(header.ttl),
+            load: u32::try_from(header.load.as_millis()).unwrap_or(u32::MAX),
+            version: header.version,
+            depending: Depending::new(arriving).map(Box::new),
+            expires: times.expires,
+            ends: AtomicU64::new(times.ends.0),
+            site: origin.map(|origin| origin.site),
+            instance: origin.map_or(Instance::NONE, |origin| origin.instance),
+            tokens,
+        }
+    }
+
     /// Whether nothing was invalidated that the entry depends on.
     #[inline]
     fn stands(&self, now: Moment) -> bool {
         self.tokens.iter().all(|(token, cell)| cell.holds(*token, now))
     }
+
+    /// Whether it is kept no longer.
+    #[inline]
+    fn has_ended(&self, now: Moment) -> bool {
+        self.ends.load(Ordering::Relaxed) <= now.0
+    }
+
+    fn tags(&self) -> &[u8] {
+        self.depending.as_deref().map_or(&[], |depending| &depending.tags)
+    }
+
+    fn dependencies(&self) -> &[Dependency] {
+        self.depending.as_deref().map_or(&[], |depending| &depending.dependencies)
+    }
+}
+
+impl Depending {
+    fn new(Arriving { header, origin, encoded, .. }: &Arriving) -> Option<Self> {
+        let tags = origin.as_ref().map_or_else(Box::default, |origin| origin.tags.clone());
+        let dependencies = header.dependencies.as_slice().into();
+        let depending =
+            Self { tags, dependencies, even_invalidated: header.even_invalidated, encoded: encoded.unwrap_or(0) };
+        let is_other = !header.dependencies.is_empty() || !depending.tags.is_empty() || depending.encoded > 0;
+        is_other.then_some(depending)
+    }
 }
 
 impl Kept {
-    pub(super) fn new(held: &dyn Held, fill: LeaseId, times: Times, tokens: Tokens, weight: u64) -> Self {
-        let Times { expires, ends } = times;
-        let value = match held.payload() {
-            Payload::Value(value) => Some(value),
-            Payload::Bytes(_) | Payload::Empty => None,
-        };
-        let (site, instance, text) = match held.origin() {
-            Some(Origin { site, instance, tags }) => (Some(site), instance, tags),
-            None => (None, Instance::NONE, Box::default()),
-        };
-        let encoded = held.weight().unwrap_or(0);
-        let tagged = (!text.is_empty() || !tokens.is_empty()).then(|| Box::new(Tagged { text, tokens, encoded }));
-        Self {
-            expires,
-            ends: AtomicU64::new(ends.0),
-            value,
-            site,
-            instance,
-            tagged,
-            header: held.header().clone(),
-            fill,
-            weight,
-        }
+    /// The value, if there is one and it is of this type.
+    #[inline]
+    pub(crate) fn value<V: Any>(&self) -> Option<&V> {
+        self.value.downcast_ref()
     }
 
-    /// Whether it may be served now.
+    /// The value, whatever its type, or `None` for the news that there is none.
+    pub(crate) fn any(&self) -> Option<&(dyn Any + Send + Sync)> {
+        (!self.value.is::<Nothing>()).then_some(&self.value)
+    }
+
+    /// Whether it may be served now to this call, whose site and tags are those of the one that filled it.
     #[inline]
-    pub(super) fn is_valid(&self, now: Moment) -> bool {
-        now < self.expires && !self.has_ended(now) && self.tagged.as_deref().is_none_or(|tagged| tagged.stands(now))
+    pub(super) fn is_for(&self, call: &Call<'_>, now: Moment) -> bool {
+        let about = &self.about;
+        now < about.expires
+            && !about.has_ended(now)
+            && about.stands(now)
+            && about.site.is_some_and(|site| std::ptr::eq(site, call.site))
+            && about.instance == call.instance
+            && call.tags.is_none_or(|tags| about.tags() == tags)
     }
 
     /// Whether it was invalidated, and is of use for nothing any more.
     pub(super) fn is_dead(&self, now: Moment) -> bool {
-        !self.header.even_invalidated && self.tagged.as_deref().is_some_and(|tagged| !tagged.stands(now))
+        !self.is_of_use_even_invalidated() && !self.about.stands(now)
+    }
+
+    fn is_of_use_even_invalidated(&self) -> bool {
+        self.about.depending.as_deref().is_some_and(|depending| depending.even_invalidated)
     }
 
     /// Whether it has this tag.
     pub(super) fn has_tag(&self, tag: &Name) -> bool {
         let is_it = |dependency: &Dependency| matches!(&dependency.register, Register::Tag(name) if name == tag);
-        self.header.dependencies.iter().any(is_it)
+        self.about.dependencies().iter().any(is_it)
     }
 
     /// How long the value is when it is encoded, or nothing if that is not known.
     pub(super) fn encoded(&self) -> u64 {
-        self.tagged.as_deref().map_or(0, |tagged| tagged.encoded)
-    }
-
-    /// Whether this instance of the function of `site` filled it.
-    #[inline]
-    pub(crate) fn is_of(&self, site: &'static Site, instance: Instance) -> bool {
-        self.site.is_some_and(|own| std::ptr::eq(own, site)) && self.instance == instance
-    }
-
-    /// The tags of the call that filled it.
-    #[inline]
-    pub(crate) fn tag_text(&self) -> &[u8] {
-        self.tagged.as_deref().map_or(&[], |tagged| &tagged.text)
-    }
-
-    /// The value, or `None` for the news that there is none.
-    #[inline]
-    pub(crate) fn value(&self) -> Option<&Value> {
-        self.value.as_ref()
+        self.about.depending.as_deref().map_or(0, |depending| depending.encoded)
     }
 
     /// Whether it is kept no longer.
-    #[inline]
     pub(super) fn has_ended(&self, now: Moment) -> bool {
-        self.ends.load(Ordering::Relaxed) <= now.0
+        self.about.has_ended(now)
     }
 
     /// Keeps it until `ends`.
     #[inline]
     pub(super) fn keep_until(&self, ends: Moment) {
-        self.ends.store(ends.0, Ordering::Relaxed);
+        self.about.ends.store(ends.0, Ordering::Relaxed);
     }
 
-    /// What is known of it without its value.
-    #[inline]
-    pub(crate) fn header(&self) -> &Header {
-        &self.header
+    /// For how long it may be served, from the start of its load.
+    pub(super) fn ttl(&self) -> Duration {
+        Duration::from_millis(self.about.ttl)
     }
 
     /// Until when it may be served.
     #[inline]
     pub(crate) fn expires(&self) -> Moment {
-        self.expires
+        self.about.expires
     }
 
     pub(super) fn fill(&self) -> LeaseId {
-        self.fill
-    }
-
-    pub(super) fn weight(&self) -> u64 {
-        self.weight
+        self.about.fill
     }
 }
 
-impl Held for Kept {
-    fn header(&self) -> &Header {
-        &self.header
+impl Held for Arc<Kept> {
+    fn header(&self) -> Cow<'_, Header> {
+        Cow::Owned(Header {
+            schema: self.about.schema,
+            version: self.about.version,
+            created: self.about.created,
+            ttl: self.ttl(),
+            load: Duration::from_millis(self.about.load.into()),
+            even_invalidated: self.is_of_use_even_invalidated(),
+            dependencies: self.about.dependencies().to_vec(),
+        })
     }
 
     fn expires(&self) -> Option<Moment> {
-        Some(self.expires)
+        Some(self.about.expires)
     }
 
-    fn payload(&self) -> Payload {
-        self.value.clone().map_or(Payload::Empty, Payload::Value)
+    fn value(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.any()
     }
+}
 
-    fn weight(&self) -> Option<u64> {
-        Some(self.weight)
-    }
-
-    fn origin(&self) -> Option<Origin> {
-        let site = self.site?;
-        Some(Origin { site, instance: self.instance, tags: self.tag_text().into() })
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("about", &self.about).finish_non_exhaustive()
     }
 }

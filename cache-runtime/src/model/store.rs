@@ -10,11 +10,14 @@ use shuttle::thread;
 
 use crate::clock::Clock;
 use crate::envelope::Header;
-use crate::envelope::Payload;
-use crate::envelope::Stored;
 use crate::key::Name;
+use crate::local::Arriving;
+use crate::local::Call;
 use crate::local::Capacity;
 use crate::local::Local;
+use crate::local::Origin;
+use crate::site::Instance;
+use crate::site::Site;
 use crate::store::Begin;
 use crate::store::Blob;
 use crate::store::Fill;
@@ -32,6 +35,7 @@ use crate::token::Register;
 use crate::token::Token;
 
 const LONG: Duration = Duration::from_secs(60);
+static SITE: Site = Site::cached("model", "read").key("user:{id}");
 
 struct World {
     local: Local,
@@ -104,10 +108,7 @@ impl World {
         let read = Read { entry: Some(key()), registers: vec![register] };
         let reading = block_on(self.local.read(vec![read])).unwrap().remove(0);
         let value = reading.entry.and_then(|(_, blob)| match blob {
-            Blob::Value(held) => match held.payload() {
-                Payload::Value(value) => value.downcast_ref().copied(),
-                Payload::Bytes(_) | Payload::Empty => None,
-            },
+            Blob::Value(held) => held.value()?.downcast_ref().copied(),
             Blob::Bytes(_) | Blob::Bygone => None,
         });
         (value, reading.states[0].usable())
@@ -120,8 +121,9 @@ impl World {
     }
 
     fn hit(&self) -> Option<u64> {
-        let kept = self.local.hit(key().as_str().as_bytes())?;
-        kept.value()?.downcast_ref().copied()
+        let call = Call { site: &SITE, instance: Instance::NONE, tags: None };
+        let kept = self.local.hit(key().as_str().as_bytes(), &call)?;
+        kept.value().copied()
     }
 
     /// Captures, loads, and stores if it may.
@@ -172,11 +174,11 @@ fn fill(lease: LeaseId, value: u64, dependencies: Vec<Dependency>) -> Fill {
         even_invalidated: false,
         dependencies,
     };
-    let stored = Stored { header, payload: Payload::Value(Arc::new(value)), weight: None, origin: None };
+    let origin = Some(Origin { site: &SITE, instance: Instance::NONE, tags: Box::default() });
     Fill {
         key: key(),
         lease,
-        blob: Blob::Value(Arc::new(stored)),
+        blob: Arriving { origin, ..Arriving::of(header, value) }.blob(),
         fresh: LONG,
         life: LONG,
         touch: Vec::new(),

@@ -1,10 +1,13 @@
 //! Looking: what the store holds for a call, and whether it may be served.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::codec::Value;
+use crate::clock::Moment;
+use crate::coder::Coder;
+use crate::coder::Value;
 use crate::core::Loaded;
 use crate::core::Rule;
 use crate::envelope::Header;
@@ -117,6 +120,29 @@ impl Missed {
 enum Judged {
     Hit { loaded: Loaded, remaining: Duration, early: bool },
     No(Miss, Option<Past>),
+}
+
+/// An entry whose header can be read.
+enum Opened {
+    Packed(Stored),
+    Held(Arc<dyn Held>),
+}
+
+impl Opened {
+    fn header(&self) -> Cow<'_, Header> {
+        match self {
+            Self::Packed(stored) => Cow::Borrowed(&stored.header),
+            Self::Held(held) => held.header(),
+        }
+    }
+
+    /// Until when it may be served, if it is of this process.
+    fn expires(&self) -> Option<Moment> {
+        match self {
+            Self::Packed(_) => None,
+            Self::Held(held) => held.expires(),
+        }
+    }
 }
 
 /// Where an entry is in its time.
@@ -233,8 +259,9 @@ impl Caller<'_> {
         if matches!(blob, Blob::Bygone) {
             return Ok(Judged::No(Miss::OtherIncarnation, None));
         }
-        let Some(held) = self.open(blob) else { return Ok(Judged::No(Miss::Unreadable, None)) };
-        let (header, age) = (held.header(), self.age(&*held));
+        let Some(opened) = self.open(blob) else { return Ok(Judged::No(Miss::Unreadable, None)) };
+        let header = &*opened.header();
+        let age = self.age(header, opened.expires());
         if matches!(age, Age::Past(by) if by >= self.request.stale.window()) {
             return Ok(Judged::No(Miss::Expired, None));
         }
@@ -250,7 +277,7 @@ impl Caller<'_> {
         if let Some(why) = fallen.filter(|_| !self.request.stale.even_invalidated) {
             return Ok(Judged::No(if let Age::Past(_) = age { Miss::Expired } else { why }, None));
         }
-        let Some(value) = self.decode(header, &held.payload()) else { return Ok(Judged::No(Miss::Unreadable, None)) };
+        let Some(value) = self.value(header, &opened) else { return Ok(Judged::No(Miss::Unreadable, None)) };
         if value.is_none() && !self.request.may_be_empty {
             return Ok(Judged::No(Miss::OtherOutcome, None));
         }
@@ -318,11 +345,11 @@ impl Caller<'_> {
         !bare || self.leads.load(Ordering::Relaxed)
     }
 
-    fn open(&self, blob: Blob) -> Option<Arc<dyn Held>> {
+    fn open(&self, blob: Blob) -> Option<Opened> {
         match blob {
-            Blob::Value(held) => Some(held),
+            Blob::Value(held) => Some(Opened::Held(held)),
             Blob::Bytes(bytes) => match Stored::decode(&self.request.key, &bytes, &self.registers) {
-                Ok(stored) => Some(Arc::new(stored)),
+                Ok(stored) => Some(Opened::Packed(stored)),
                 Err(error) => {
                     self.watch.count(Happened::Unreadable);
                     tracing::warn!(function = self.request.site.label(), %error, "an entry could not be read");
@@ -334,37 +361,33 @@ impl Caller<'_> {
     }
 
     /// What the entry says: a value, or that there is none. `None` if it cannot be read.
-    fn decode(&self, header: &Header, payload: &Payload) -> Option<Option<Value>> {
-        match payload {
-            Payload::Empty => Some(None),
-            Payload::Value(value) => Some(Some(value.clone())),
-            Payload::Bytes(packed) => match self.unpack(header, packed) {
-                Ok(value) => Some(Some(value)),
-                Err(error) => {
-                    self.watch.count(Happened::Unreadable);
-                    tracing::warn!(function = self.request.site.label(), %error, "a stored value could not be read");
-                    None
-                }
-            },
-        }
+    fn value(&self, header: &Header, opened: &Opened) -> Option<Option<Value>> {
+        let coder = self.request.failures.filter(|_| self.is_failure(header)).unwrap_or(self.request.codec);
+        let value = match opened {
+            Opened::Held(held) => held.value().map(|value| (coder.copy)(value).ok_or(Unreadable::Type)),
+            Opened::Packed(Stored { payload: Payload::Empty, .. }) => None,
+            Opened::Packed(Stored { payload: Payload::Bytes(packed), .. }) => Some(self.unpack(coder, packed)),
+        };
+        let told = value.transpose().inspect_err(|error| {
+            self.watch.count(Happened::Unreadable);
+            tracing::warn!(function = self.request.site.label(), %error, "a stored value could not be read");
+        });
+        told.ok()
     }
 
-    fn unpack(&self, header: &Header, packed: &Packed) -> Result<Value, Unreadable> {
-        let coder = self.request.failures.filter(|_| self.is_failure(header)).unwrap_or(self.request.codec);
+    fn unpack(&self, coder: Coder, packed: &Packed) -> Result<Value, Unreadable> {
         let encoded = packed.unpacked(self.core.settings.max_entry)?;
         (coder.decode)(&encoded, packed.form.codec()).ok_or(Unreadable::Type)
     }
 
     /// Where the entry is in its time, by this process's own clock.
-    fn age(&self, held: &dyn Held) -> Age {
-        let (done, ttl) = match held.expires() {
-            // In process, by a clock that no one sets.
-            Some(expires) => {
-                let now = self.core.clock.now();
-                return if now < expires { Age::Fresh(expires.since(now)) } else { Age::Past(now.since(expires)) };
-            }
-            None => (self.core.clock.wall().saturating_sub(held.header().created), held.header().ttl),
-        };
+    fn age(&self, header: &Header, expires: Option<Moment>) -> Age {
+        // In process, by a clock that no one sets.
+        if let Some(expires) = expires {
+            let now = self.core.clock.now();
+            return if now < expires { Age::Fresh(expires.since(now)) } else { Age::Past(now.since(expires)) };
+        }
+        let (done, ttl) = (self.core.clock.wall().saturating_sub(header.created), header.ttl);
         let age = Duration::from_millis(done);
         if age < ttl { Age::Fresh(ttl - age) } else { Age::Past(age - ttl) }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::Instrument as _;
 
-use crate::codec::Coder;
-use crate::codec::Value;
+use crate::coder::Coder;
+use crate::coder::Value;
 use crate::context::Collected;
 use crate::context::Context;
 use crate::context::Frame;
@@ -15,8 +15,9 @@ use crate::core::Core;
 use crate::core::Loaded;
 use crate::core::Rule;
 use crate::envelope::Header;
-use crate::envelope::Origin;
+#[cfg(feature = "sim")]
 use crate::envelope::Payload;
+#[cfg(feature = "sim")]
 use crate::envelope::Stored;
 use crate::envelope::Unreadable;
 use crate::explain::Ending;
@@ -25,6 +26,8 @@ use crate::explain::Refusal;
 use crate::flight::Leader;
 use crate::key::Name;
 use crate::lease::Right;
+use crate::local::Arriving;
+use crate::local::Origin;
 use crate::metrics::Happened;
 use crate::policy::Stale;
 use crate::read::Load;
@@ -312,13 +315,13 @@ fn blob(
 ) -> Result<Blob, Refusal> {
     match (core.store.keeps(), value) {
         (Keeps::Values, value) => {
-            let weight = match core.settings.heaviest {
+            let encoded = match core.settings.heaviest {
                 Some(heaviest) => Some(weigh(core, coder, value.as_ref(), heaviest)?),
                 None if is_listed => Some(size(core, coder, value.as_ref())),
                 None => None,
             };
-            let payload = value.map_or(Payload::Empty, Payload::Value);
-            Ok(Blob::Value(Arc::new(Stored { header, payload, weight, origin: Some(origin) })))
+            let arriving = Arriving::new(header, value.map(|value| (value, coder.keep)));
+            Ok(Arriving { encoded, origin: Some(origin), ..arriving }.blob())
         }
         (Keeps::Bytes, None) => {
             let encoded = header.encode_empty(key)?;
@@ -375,7 +378,6 @@ async fn recapture(core: &Core, request: &Request, fill: &mut Fill) {
     let payload = match stored.payload {
         Payload::Bytes(payload) => Some(payload),
         Payload::Empty => None,
-        Payload::Value(_) => return,
     };
     let mut header = stored.header;
     let registers = header.dependencies.iter().map(|dependency| dependency.register.clone()).collect();

@@ -18,9 +18,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::envelope::Header;
-use crate::envelope::Payload;
-use crate::envelope::Stored;
 use crate::key::Name;
+use crate::local::Arriving;
 use crate::store::Begin;
 use crate::store::Begun;
 use crate::store::Blob;
@@ -311,8 +310,7 @@ fn blob(keeps: Keeps, value: u64) -> Blob {
                 even_invalidated: false,
                 dependencies: Vec::new(),
             };
-            let payload = Payload::Value(Arc::new(value));
-            Blob::Value(Arc::new(Stored { header, payload, weight: None, origin: None }))
+            Arriving::of(header, value).blob()
         }
     }
 }
@@ -321,10 +319,7 @@ fn blob(keeps: Keeps, value: u64) -> Blob {
 fn number(blob: &Blob) -> u64 {
     match blob {
         Blob::Bytes(bytes) => bytes.as_ref().try_into().map_or(u64::MAX, u64::from_le_bytes),
-        Blob::Value(held) => match &held.payload() {
-            Payload::Value(value) => value.downcast_ref().copied().unwrap_or(u64::MAX),
-            Payload::Bytes(_) | Payload::Empty => u64::MAX,
-        },
+        Blob::Value(held) => held.value().and_then(|value| value.downcast_ref().copied()).unwrap_or(u64::MAX),
         Blob::Bygone => u64::MAX,
     }
 }

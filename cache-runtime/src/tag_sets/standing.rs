@@ -111,7 +111,7 @@ fn head(key: &Name, entry: Option<&Glimpse>) -> Head {
     match entry.map(|entry| &entry.head) {
         None => Head::Missing,
         Some(Blob::Bygone) => Head::Bygone,
-        Some(Blob::Value(held)) => Head::Known(held.header().clone()),
+        Some(Blob::Value(held)) => Head::Known(held.header().into_owned()),
         Some(Blob::Bytes(bytes)) => match Header::glimpse(key, bytes) {
             Ok(header) => Head::Known(header),
             Err(Unreadable::Length) if bytes.len() >= HEAD => Head::Longer,
@@ -125,7 +125,7 @@ fn whole(key: &Name, entry: Option<(LeaseId, Blob)>) -> Head {
         Some(Blob::Bytes(bytes)) => {
             Stored::decode(key, &bytes, &[]).map_or(Head::Unknown, |stored| Head::Known(stored.header))
         }
-        Some(Blob::Value(held)) => Head::Known(held.header().clone()),
+        Some(Blob::Value(held)) => Head::Known(held.header().into_owned()),
         Some(Blob::Bygone) => Head::Bygone,
         None => Head::Missing,
     }

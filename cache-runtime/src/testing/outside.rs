@@ -13,6 +13,7 @@ use crate::envelope::Header;
 use crate::envelope::Payload;
 use crate::envelope::Stored;
 use crate::key::Name;
+use crate::local::Arriving;
 use crate::local::Local;
 use crate::store::Begin;
 use crate::store::Begun;
@@ -41,26 +42,22 @@ pub(crate) struct Outside(pub(crate) Arc<Local>);
 
 impl Outside {
     /// The bytes as a value that they are.
-    fn wrapped(&self, key: &Name, bytes: &Bytes) -> Stored {
+    fn wrapped(&self, key: &Name, bytes: &Bytes) -> Arriving {
         let decoded = Stored::decode(key, bytes, &[]).ok();
         let length = match decoded.as_ref().map(|stored| &stored.payload) {
             Some(Payload::Bytes(packed)) => packed.bytes.len(),
             _ => bytes.len(),
         };
-        Stored {
-            header: decoded.map_or_else(unknown, |stored| stored.header),
-            payload: Payload::Value(Arc::new(bytes.clone())),
-            weight: self.0.heaviest().map(|_| length as u64),
-            origin: None,
-        }
+        let header = decoded.map_or_else(unknown, |stored| stored.header);
+        Arriving { encoded: self.0.heaviest().map(|_| length as u64), ..Arriving::of(header, bytes.clone()) }
     }
 
     async fn fill_bytes(&self, fill: Fill) -> Result<bool, StoreError> {
         let Blob::Bytes(bytes) = &fill.blob else {
             return Err(StoreError::Refused("a value that is not encoded".to_owned()));
         };
-        let stored = self.wrapped(&fill.key, bytes);
-        self.0.fill(Fill { blob: Blob::Value(Arc::new(stored)), ..fill }).await
+        let blob = self.wrapped(&fill.key, bytes).blob();
+        self.0.fill(Fill { blob, ..fill }).await
     }
 
     async fn listed_bytes(&self, tag: Name, from: Option<u64>) -> Result<Page, StoreError> {
@@ -89,10 +86,7 @@ impl Outside {
 fn unwrapped(blob: Blob) -> Option<Blob> {
     match blob {
         Blob::Bytes(_) | Blob::Bygone => Some(blob),
-        Blob::Value(held) => match &held.payload() {
-            Payload::Value(value) => value.downcast_ref::<Bytes>().cloned().map(Blob::Bytes),
-            Payload::Bytes(_) | Payload::Empty => None,
-        },
+        Blob::Value(held) => held.value()?.downcast_ref::<Bytes>().cloned().map(Blob::Bytes),
     }
 }
 

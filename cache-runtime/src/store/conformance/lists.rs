@@ -4,6 +4,7 @@ use super::*;
 use crate::envelope::Form;
 use crate::envelope::Packing;
 use crate::envelope::Unreadable;
+use crate::local::Arriving;
 use crate::store::listing::Gone;
 use crate::store::listing::Listed;
 use crate::store::listing::Listing;
@@ -114,10 +115,7 @@ async fn store(bench: &Bench<'_>, key: &Name, tags: &[&Register], life: Duration
     let header =
         Header { schema: 0, version: 0, created: 0, ttl: life, load: Duration::ZERO, even_invalidated, dependencies };
     let blob = match bench.store.keeps() {
-        Keeps::Values => {
-            let payload = Payload::Value(Arc::new(7_u64));
-            Blob::Value(Arc::new(Stored { header, payload, weight: Some(1), origin: None }))
-        }
+        Keeps::Values => Arriving { encoded: Some(1), ..Arriving::of(header, 7_u64) }.blob(),
         Keeps::Bytes => Blob::Bytes(Bytes::from(header.encode(key, seven).map_err(|error| Seen(error.to_string()))?)),
     };
     let listing = Some(Listing { tags: tags.iter().map(|tag| name_of(tag)).collect(), most: 1000 });

@@ -95,6 +95,8 @@ const EMPTY: u8 = 0x80;
 const EVEN_INVALIDATED: u8 = 0x40;
 /// The most dependencies that an entry may have, whatever its cache allows.
 pub(crate) const MOST_DEPENDENCIES: usize = 1024;
+/// More dependencies than most entries have.
+const FEW: usize = 8;
 /// Everything before the dependencies.
 const FIXED: usize = 2 + 1 + 1 + 16 + 8 + 4 + 8 + 8 + 4 + 16 + 2;
 /// In the place of an epoch, where there is none.
@@ -244,12 +246,14 @@ impl Reader<'_> {
             dependencies: Vec::new(),
         };
         let epoch = Token(u128::from_le_bytes(self.take()?));
-        if epoch != NO_EPOCH {
-            header.dependencies.push(Dependency { register: epoch::register(), token: epoch });
-        }
         let dependencies = u16::from_le_bytes(self.take()?);
         if usize::from(dependencies) > MOST_DEPENDENCIES {
             return Err(Unreadable::Length);
+        }
+        // They may not be there, so only a little room is made for what is only said.
+        header.dependencies.reserve_exact(usize::from(dependencies).min(FEW) + 1);
+        if epoch != NO_EPOCH {
+            header.dependencies.push(Dependency { register: epoch::register(), token: epoch });
         }
         for _ in 0..dependencies {
             header.dependencies.push(self.dependency(known)?);

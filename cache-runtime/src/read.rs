@@ -212,7 +212,8 @@ struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     fn new(core: &'a Arc<Core>, request: &'a Request, context: &'a Context, watch: &'a Watch) -> Self {
-        let mut registers = request.tags.to_vec();
+        let mut registers = Vec::with_capacity(request.tags.len() + 2);
+        registers.extend_from_slice(&request.tags);
         registers.extend(core.epoch.as_ref().map(|_| epoch::register()));
         if context.frame.is_some() {
             registers.push(Register::Key(request.key.clone()));

@@ -186,7 +186,8 @@ impl Parts {
     #[track_caller]
     pub(super) fn tag_registers(&self) -> Arc<[Register]> {
         let names = rendered_names(self.site.tag_templates(), self.said.options.tags.map(|span| self.slice(span)));
-        names.into_iter().map(Register::Tag).collect()
+        // Nothing is allocated for none.
+        if names.is_empty() { Arc::default() } else { names.into_iter().map(Register::Tag).collect() }
     }
 
     #[track_caller]

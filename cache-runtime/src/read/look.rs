@@ -152,6 +152,9 @@ enum Age {
     Past(Duration),
 }
 
+/// Registers, with the state that each was read in.
+type Known = Vec<(Register, State)>;
+
 /// How often a call looks again because something changed while it looked.
 pub(super) const MOST_LOOKS: u32 = 4;
 
@@ -175,24 +178,23 @@ impl Caller<'_> {
     async fn try_look(&self) -> Result<Look, StoreError> {
         let mut looks = 1;
         loop {
-            let mut registers = self.registers.clone();
-            registers
-                .extend(self.inherited_before().iter().filter(|register| !self.registers.contains(register)).cloned());
-            let Reading { entry, states } = self.read_knowing(&registers).await?;
+            let (entry, mut known) = self.read_entry().await?;
             // Inside of another load everything this call depends on has to have a token before anything is read.
-            let absent = self.absent(&states);
-            if self.context.frame.is_some() && !absent.is_empty() && looks < MOST_LOOKS {
-                looks += 1;
-                self.create(absent).await?;
-                continue;
+            if self.context.frame.is_some() && looks < MOST_LOOKS {
+                let absent = absent(self.own(&known));
+                if !absent.is_empty() {
+                    looks += 1;
+                    self.create(absent).await?;
+                    continue;
+                }
             }
-            let own = states[..self.registers.len()].to_vec();
-            let known = registers.into_iter().zip(states).collect();
             let Some((seen, blob)) = entry else {
-                return Ok(Look::Miss(Missed { seen: None, states: own, why: self.absence(), past: None }));
+                let states = states(self.own(&known));
+                return Ok(Look::Miss(Missed { seen: None, states, why: self.absence(), past: None }));
             };
-            let missed = |why, past| Missed { seen: Some(seen), states: own, why, past };
-            return Ok(match self.judge(blob, known).await? {
+            let judged = self.judge(blob, &mut known).await?;
+            let missed = |why, past| Missed { seen: Some(seen), states: states(self.own(&known)), why, past };
+            return Ok(match judged {
                 Judged::Hit { loaded, remaining, early } => {
                     Look::Hit { loaded, remaining, early: early.then(|| Box::new(missed(Miss::Early, None))) }
                 }
@@ -201,20 +203,34 @@ impl Caller<'_> {
         }
     }
 
-    /// Reads the entry and `registers`, but for the epoch if that is known.
-    async fn read_knowing(&self, registers: &[Register]) -> Result<Reading, StoreError> {
-        let mut read = Read { entry: Some(self.request.key.clone()), registers: registers.to_vec() };
-        let Some((epoch, at)) = self.core.epoch.as_ref().zip(self.epoch_at()) else { return self.read(read).await };
-        let ask = self.ask(epoch);
-        if let Ask::Known(_) = ask {
-            read.registers.remove(at);
+    /// Reads the entry, and with it the call's own registers, but for the epoch if that is known, and what the entry inherited when it was read last. The own ones come first.
+    async fn read_entry(&self) -> Result<(Option<(LeaseId, Blob)>, Known), StoreError> {
+        let epoch = self.core.epoch.as_ref().map(|epoch| (epoch, self.ask(epoch)));
+        let token = match epoch {
+            Some((_, Ask::Known(token))) => Some(token),
+            Some((_, Ask::Read(_))) | None => None,
+        };
+        let inherited = self.inherited_before();
+        let all = self.registers.iter().chain(inherited.iter().filter(|register| !self.registers.contains(register)));
+        let unknown = all.clone().filter(|register| token.is_none() || !register.is_epoch());
+        let read = Read { entry: Some(self.request.key.clone()), registers: unknown.cloned().collect() };
+        let Reading { entry, states } = self.read(read).await?;
+        let mut known = Vec::with_capacity(self.registers.len() + inherited.len());
+        let mut states = states.into_iter();
+        for register in all {
+            let state = token.filter(|_| register.is_epoch()).map(State::Token).or_else(|| states.next());
+            known.push((register.clone(), state.unwrap_or(State::Absent)));
         }
-        let mut reading = self.read(read).await?;
-        match ask {
-            Ask::Known(token) => reading.states.insert(at, State::Token(token)),
-            Ask::Read(ticket) => epoch.learn(ticket, reading.states[at]),
+        if let Some((epoch, Ask::Read(ticket))) = epoch {
+            let state = known.iter().find(|(register, _)| register.is_epoch()).map(|(_, state)| *state);
+            state.into_iter().for_each(|state| epoch.learn(ticket, state));
         }
-        Ok(reading)
+        Ok((entry, known))
+    }
+
+    /// Of what was read, the call's own registers.
+    fn own<'k>(&self, known: &'k Known) -> &'k [(Register, State)] {
+        &known[..self.registers.len()]
     }
 
     fn ask(&self, epoch: &Epoch) -> Ask {
@@ -231,11 +247,6 @@ impl Caller<'_> {
         reading
             .filter(|reading| reading.states.len() == expected)
             .ok_or_else(|| StoreError::Refused("a reply of another length".to_owned()))
-    }
-
-    fn absent(&self, states: &[State]) -> Vec<Register> {
-        let own = self.registers.iter().zip(states);
-        own.filter(|(_, state)| **state == State::Absent).map(|(register, _)| register.clone()).collect()
     }
 
     async fn create(&self, registers: Vec<Register>) -> Result<(), StoreError> {
@@ -255,7 +266,7 @@ impl Caller<'_> {
     }
 
     /// The entry as a hit, or why it is none.
-    async fn judge(&self, blob: Blob, mut known: Vec<(Register, State)>) -> Result<Judged, StoreError> {
+    async fn judge(&self, blob: Blob, known: &mut Known) -> Result<Judged, StoreError> {
         if matches!(blob, Blob::Bygone) {
             return Ok(Judged::No(Miss::OtherIncarnation, None));
         }
@@ -268,12 +279,12 @@ impl Caller<'_> {
         if let Some(why) = self.other(header) {
             return Ok(Judged::No(why, None));
         }
-        if self.is_of_another_epoch(header, &known) {
+        if self.is_of_another_epoch(header, known) {
             return Ok(Judged::No(Miss::OtherEpoch, None));
         }
-        self.read_missing(header, &mut known).await?;
+        self.read_missing(header, known).await?;
         let heeded = !(matches!(age, Age::Past(_)) && self.core.breaks(Rule::StaleStands));
-        let fallen = header.dependencies.iter().filter(|_| heeded).find_map(|dependency| fallen(dependency, &known));
+        let fallen = header.dependencies.iter().filter(|_| heeded).find_map(|dependency| fallen(dependency, known));
         if let Some(why) = fallen.filter(|_| !self.request.stale.even_invalidated) {
             return Ok(Judged::No(if let Age::Past(_) = age { Miss::Expired } else { why }, None));
         }
@@ -282,7 +293,7 @@ impl Caller<'_> {
             return Ok(Judged::No(Miss::OtherOutcome, None));
         }
         self.remember_inherited(header);
-        let loaded = Loaded { value, dependencies: self.dependencies(header, &known) };
+        let loaded = Loaded { value, dependencies: self.dependencies(header, known) };
         Ok(self.timed(header, loaded, age, fallen))
     }
 
@@ -393,7 +404,7 @@ impl Caller<'_> {
     }
 
     /// Reads what the entry inherited and nobody foresaw.
-    async fn read_missing(&self, header: &Header, known: &mut Vec<(Register, State)>) -> Result<(), StoreError> {
+    async fn read_missing(&self, header: &Header, known: &mut Known) -> Result<(), StoreError> {
         let is_known = |register: &Register| known.iter().any(|(known, _)| known == register);
         let missing: Vec<_> = header
             .dependencies
@@ -429,11 +440,6 @@ impl Caller<'_> {
         &self.registers[..self.request.tags.len() + usize::from(self.core.epoch.is_some())]
     }
 
-    /// Where the epoch is among the call's registers.
-    fn epoch_at(&self) -> Option<usize> {
-        self.core.epoch.is_some().then_some(self.request.tags.len())
-    }
-
     fn is_own_key(&self, register: &Register) -> bool {
         self.context.frame.is_some() && matches!(register, Register::Key(key) if *key == self.request.key)
     }
@@ -449,6 +455,15 @@ impl Caller<'_> {
         let own = self.registers.iter().cloned().zip(states);
         own.map(|pair| dependency_on(&pair)).collect()
     }
+}
+
+fn absent(known: &[(Register, State)]) -> Vec<Register> {
+    let absent = known.iter().filter(|(_, state)| *state == State::Absent);
+    absent.map(|(register, _)| register.clone()).collect()
+}
+
+fn states(known: &[(Register, State)]) -> Vec<State> {
+    known.iter().map(|(_, state)| *state).collect()
 }
 
 fn dependency_on((register, state): &(Register, State)) -> Option<Dependency> {

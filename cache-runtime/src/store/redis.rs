@@ -233,12 +233,10 @@ impl Store for Redis {
     }
 
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
-        Box::pin(async move {
-            match self.nodes.away() {
-                Some(away) => Err(away),
-                None => self.reads.read(reads, self.deadline()).await,
-            }
-        })
+        match self.nodes.away() {
+            Some(away) => Box::pin(std::future::ready(Err(away))),
+            None => self.reads.read(reads, self.deadline()),
+        }
     }
 
     fn begin(&self, begin: Begin) -> Reply<'_, Begun> {

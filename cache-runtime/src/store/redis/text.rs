@@ -112,9 +112,20 @@ fn mark(text: &[u8]) -> Option<(Token, bool)> {
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u128> {
-    let plain = digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    let digits = std::str::from_utf8(digits).ok().filter(|_| plain)?;
-    u128::from_str_radix(digits, 16).ok()
+    if digits.is_empty() || digits.len() > 32 {
+        return None;
+    }
+    let (high, low) = digits.split_at(digits.len().saturating_sub(16));
+    Some(u128::from(half(high)?) << 64 | u128::from(half(low)?))
+}
+
+/// Up to 16 digits.
+fn half(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |number, digit| match digit {
+        b'0'..=b'9' => Some(number << 4 | u64::from(digit - b'0')),
+        b'a'..=b'f' => Some(number << 4 | u64::from(digit - b'a' + 10)),
+        _ => None,
+    })
 }
 
 fn decimal(digits: &[u8]) -> bool {

@@ -371,7 +371,7 @@ async fn maybe(row: &Row, id: u64) -> Option<u64> {
     (version > 1).then_some(version)
 }
 
-async fn nothing_is_shared_by_those_who_wait_but_not_stored(_: Cache, _: Cache) {
+async fn nothing_is_shared_by_those_who_wait_but_not_stored(cache: Cache, _: Cache) {
     let row = Row::with_gate(0);
     let mut callers = JoinSet::new();
     for _ in 0..100 {
@@ -379,6 +379,10 @@ async fn nothing_is_shared_by_those_who_wait_but_not_stored(_: Cache, _: Cache) 
         callers.spawn(scope::current().carry(async move { maybe(&row, 7).await }));
     }
     row.has_loads(1).await;
+    // Who comes when the load has ended loads too.
+    while cache.stats().total.misses < 100 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     tokio::time::sleep(Duration::from_millis(50)).await;
     row.gate.add_permits(1000);
     while let Some(value) = callers.join_next().await {

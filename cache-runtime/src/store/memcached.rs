@@ -114,20 +114,28 @@ impl Memcached {
         Ok(settings.servers.iter().map(one).collect())
     }
 
-    /// One whose tokens and leases are bound to nothing: they come back when the server begins to count anew.
+    /// One whose tokens are numbers, and whose leases fill by theirs: bound to nothing, they come back when the server begins to count anew.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn by_numbers_alone(self) -> Self {
         Self { numbers_alone: true, ..self }
     }
 
-    /// Makes the tokens that `begin` asks for new, and its lease.
-    fn salted(&self, begin: Begin) -> Salted {
+    /// What is new about a token, beside the number of its item.
+    fn random(&self) -> fn() -> u128 {
         #[cfg(any(test, feature = "sim"))]
         if self.numbers_alone {
-            let lease = begin.lease.map(|request| LeaseRequest { id: LeaseId::asked(0), ..request });
-            return Salted { begin: Begin { lease, ..begin }, random: || 0 };
+            return || 0;
         }
-        Salted { begin, random: rand::random }
+        rand::random
+    }
+
+    /// Whether a lease that is held is this one.
+    fn is_same(&self) -> fn(LeaseId, LeaseId) -> bool {
+        #[cfg(any(test, feature = "sim"))]
+        if self.numbers_alone {
+            return |held, lease| held.0 as u64 == lease.0 as u64;
+        }
+        |held, lease| held == lease
     }
 
     /// Whether there is no connection.
@@ -176,14 +184,16 @@ impl Memcached {
         if begin.registers.is_empty() && begin.lease.is_none() {
             return Ok(Begun { states: Vec::new(), lease: None });
         }
-        let salted = self.salted(begin);
+        let random = self.random();
         match self.link.session()? {
             // In the hands of who asks: if they leave, no further step is taken, and the release that they send comes after all that were.
-            Some(session) => begin_load(&session, &self.keys, &salted, self.deadline()).await,
+            Some(session) => begin_load(&session, &self.keys, &begin, random, self.deadline()).await,
             None => {
                 let keys = self.keys.clone();
-                self.on_runtime(async move |session, deadline| begin_load(&session, &keys, &salted, deadline).await)
-                    .await
+                self.on_runtime(async move |session, deadline| {
+                    begin_load(&session, &keys, &begin, random, deadline).await
+                })
+                .await
             }
         }
     }
@@ -206,10 +216,10 @@ impl Memcached {
         let Blob::Bytes(bytes) = fill.blob.clone() else {
             return Err(StoreError::Refused("a value that is not encoded".into()));
         };
-        let keys = self.keys.clone();
+        let (keys, is_same) = (self.keys.clone(), self.is_same());
         self.on_runtime(async move |session, deadline| {
             let touched = live_on(&session, &keys, &fill.touch, fill.token_life, deadline);
-            let filled = fill_entry(&session, &keys, &fill, &bytes, deadline);
+            let filled = fill_entry(&session, &keys, &fill, &bytes, is_same, deadline);
             // Whether the tokens live on is a matter of hits to come, not of this fill.
             tokio::join!(filled, touched).0
         })
@@ -289,16 +299,15 @@ enum Made {
     Lease(LeaseState),
 }
 
-/// What begins, and what is new about it.
-struct Salted {
-    begin: Begin,
+async fn begin_load(
+    session: &Session,
+    keys: &Keys,
+    begin: &Begin,
     random: fn() -> u128,
-}
-
-async fn begin_load(session: &Session, keys: &Keys, salted: &Salted, deadline: Instant) -> Result<Begun, StoreError> {
-    let Salted { begin, random } = salted;
+    deadline: Instant,
+) -> Result<Begun, StoreError> {
     let life = begin.token_life;
-    let registers = begin.registers.iter().map(|register| create(keys.register(register), *random, life));
+    let registers = begin.registers.iter().map(|register| create(keys.register(register), random, life));
     let lease = begin.lease.as_ref().map(|request| take(keys.entry(&request.key), request));
     let changes = registers.chain(lease).collect();
     let mut begun = Begun { states: Vec::new(), lease: None };
@@ -359,10 +368,11 @@ async fn fill_entry(
     keys: &Keys,
     fill: &Fill,
     bytes: &[u8],
+    is_same: fn(LeaseId, LeaseId) -> bool,
     deadline: Instant,
 ) -> Result<bool, StoreError> {
     let filling = Change::read(keys.entry(&fill.key), |seen| match seen.item.lease() {
-        Some(held) if held.id == fill.lease => {
+        Some(held) if is_same(held.id, fill.lease) => {
             Next::Write(items::entry(fill.lease, bytes, Millis::now().after(fill.life)), Some(true))
         }
         _ => Next::Done(false),

@@ -26,7 +26,7 @@ async fn what_is_bound_to_its_number_alone_comes_back_with_a_restart() {
     server.restart();
     healed(&store, read_of("k", &[])).await;
     let (new, tokens_now) = begun(&store).await;
-    assert_eq!((old, tokens), (new, tokens_now));
+    assert_eq!((old.0 as u64, tokens), (new.0 as u64, tokens_now));
     assert!(store.fill(fill("k", old, Bytes::from_static(b"old"))).await.unwrap());
 }
 

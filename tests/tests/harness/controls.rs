@@ -83,6 +83,13 @@ fn servers_whose_names_are_taken_by_others_break_i1() {
 }
 
 #[test]
+fn numbers_that_are_given_again_break_i1() {
+    // Numbers come again only if few are given: the loads are of four keys on three servers, and nothing but they and their tokens is written.
+    let scenario = Scenario { store: Store::Memcached(3), cruel: true, slow: true, ..broken(Mutant::NumbersAlone) };
+    is_found_within(ATTEMPTS, Duration::from_secs(7), scenario, "I1");
+}
+
+#[test]
 fn deletes_that_are_lost_with_their_master_break_i1_if_its_incarnation_does_not_count() {
     let scenario = Scenario { cruel: true, warm: true, changes: Some(&[Change::Unheard]), ..Scenario::default() };
     is_found_within(5, Duration::from_secs(8), Scenario { store: Store::Cluster, ..scenario }, "I1");

@@ -120,7 +120,10 @@ impl Database {
     async fn select(&self, row: Row) -> Option<u64> {
         self.pause(2).await;
         let number = self.rows.lock().unwrap()[row as usize];
-        self.pause(12).await;
+        match row {
+            SLOW..CALM => tokio::time::sleep(SLOWNESS + Duration::from_millis(self.below(200))).await,
+            _ => self.pause(12).await,
+        }
         // Rows that are held against the bound on loads never fail: a second failure lets everybody load.
         let fails = row < CALM && self.below(50) == 0;
         if fails {
@@ -156,6 +159,9 @@ impl Database {
     }
 }
 
+/// From this row on answers to who reads it are on their way for longer than a server lives that comes back again and again.
+pub(crate) const SLOW: Row = 4;
+const SLOWNESS: Duration = Duration::from_millis(1300);
 /// From this row on mutations are rare, and loads never fail.
 pub(crate) const CALM: Row = 8;
 /// From this row on mutations of each are so rare that what becomes of one is seen before the next.

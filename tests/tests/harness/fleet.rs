@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     /// How many loads may run at once.
     pub(crate) max_loads: usize,
     pub(crate) writes: Writes,
+    /// Only rows are read and written whose reads take long.
+    pub(crate) slow: bool,
     /// The name of the rule to break.
     pub(crate) broken: Option<String>,
 }
@@ -62,7 +64,7 @@ impl Plan {
     }
 }
 
-const MUTANTS: [Mutant; 8] = [
+const MUTANTS: [Mutant; 9] = [
     Mutant::TokensCapturedAfterTheLoad,
     Mutant::FlightJoinedByKeyAlone,
     Mutant::InnerDependenciesIgnored,
@@ -71,6 +73,7 @@ const MUTANTS: [Mutant; 8] = [
     Mutant::InvalidatedServedPastItsTime,
     Mutant::LoadsWithoutAPlace,
     Mutant::ServersEjected,
+    Mutant::NumbersAlone,
 ];
 
 /// The workers of a run. Those that are left are killed when this is dropped.

@@ -108,6 +108,11 @@ fn promises_hold_on_three_memcacheds_of_which_each_has_a_network_of_its_own() {
 }
 
 #[test]
+fn promises_hold_on_three_memcacheds_that_come_back_empty_during_loads() {
+    holds(Scenario { store: Store::Memcached(3), cruel: true, slow: true, ..Scenario::default() }, 6);
+}
+
+#[test]
 fn promises_hold_on_three_memcacheds_that_encrypt() {
     holds(Scenario { store: Store::Memcacheds(3), cruel: true, ..Scenario::default() }, 4);
 }

@@ -24,6 +24,8 @@ pub(crate) struct Siege<'a> {
     pub(crate) severity: Severity,
     pub(crate) database: &'a Database,
     pub(crate) servers: &'a [Memcached],
+    /// Nothing goes wrong but that each server in its turn is killed, and comes back empty.
+    pub(crate) in_turn: bool,
     /// The way to each server.
     pub(crate) ways: &'a [Proxy],
     /// What those ways live on, if something goes wrong on them, too.
@@ -35,14 +37,29 @@ impl Siege<'_> {
     /// Goes on until `last`, and leaves servers behind that run. Blocks.
     pub(crate) fn rage(mut self, seed: u64, last: Time) {
         let mut chance = StdRng::seed_from_u64(seed ^ 0xbad);
+        let mut turns = (0..self.servers.len()).cycle();
         while Time::now() < last {
-            std::thread::sleep(Duration::from_millis(chance.random_range(10..100)));
-            self.harm(&mut chance);
+            match turns.next().filter(|_| self.in_turn) {
+                Some(number) => self.restart(number, &mut chance),
+                None => {
+                    std::thread::sleep(Duration::from_millis(chance.random_range(10..100)));
+                    self.harm(&mut chance);
+                }
+            }
         }
         if let Some(runtime) = self.networks {
             self.ways.iter().for_each(|way| runtime.block_on(way.heal()));
         }
         self.database.record(Event::since(Time::now(), 0, What::Healed));
+    }
+
+    /// Each server so often that most loads from before are still under way, and so seldom that its connections have lasted, since others are not replaced at once.
+    fn restart(&self, number: usize, chance: &mut StdRng) {
+        let pause = Duration::from_millis(chance.random_range(1100..1200));
+        std::thread::sleep(pause / self.servers.len() as u32);
+        let from = Time::now();
+        self.servers[number].restart();
+        self.database.record(Event::since(from, 0, What::Fault(format!("server {number} {BACK}"))));
     }
 
     fn harm(&mut self, chance: &mut StdRng) {
@@ -69,7 +86,7 @@ impl Siege<'_> {
             }
             12..15 => {
                 server.restart();
-                "was killed and is back, empty"
+                BACK
             }
             15..18 => {
                 server.kill();
@@ -91,3 +108,5 @@ impl Siege<'_> {
         self.database.record(Event::since(from, 0, What::Fault(format!("server {number} {what}"))));
     }
 }
+
+const BACK: &str = "was killed and is back, empty";

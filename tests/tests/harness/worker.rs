@@ -19,6 +19,7 @@ use crate::database::CALM;
 use crate::database::QUIET;
 use crate::database::ROWS;
 use crate::database::Remote;
+use crate::database::SLOW;
 use crate::fleet::Plan;
 use crate::history::Row;
 use crate::history::Seen;
@@ -36,6 +37,7 @@ use crate::workload::left;
 use crate::workload::pair;
 use crate::workload::price;
 use crate::workload::quiet;
+use crate::workload::slow;
 use crate::workload::stock;
 use crate::workload::write;
 
@@ -52,21 +54,11 @@ pub(crate) async fn work(plan: Plan) {
         asked: AtomicU64::new(0),
     });
     let mut actors = JoinSet::new();
-    for number in 0..5 {
-        actors.spawn(act(&stage, number, read_for_a_while));
+    if stage.plan.slow {
+        work_slowly(&stage, &mut actors);
+    } else {
+        work_on_all(&stage, &mut actors);
     }
-    for number in 5..8 {
-        actors.spawn(act(&stage, number, read_calmly_for_a_while));
-    }
-    for number in 8..10 {
-        actors.spawn(act(&stage, number, drop_reads_for_a_while));
-    }
-    for number in 10..13 {
-        actors.spawn(act(&stage, number, write_for_a_while));
-    }
-    actors.spawn(act(&stage, 13, write_calmly_for_a_while));
-    actors.spawn(act(&stage, 14, read_quietly_for_a_while));
-    actors.spawn(act(&stage, 15, write_quietly_for_a_while));
     let watch = tokio::spawn(watch_deliveries(stage.clone()));
     let weigh = tokio::spawn(watch_memory(stage.clone()));
     stage.database.stopped().await;
@@ -75,10 +67,37 @@ pub(crate) async fn work(plan: Plan) {
         actor.expect("an actor that does not panic");
     }
     come_to_rest(&stage).await;
+    // Others may still read, and would wait for what this process has not stored or given up yet.
+    stage.cache.close(REASON).await;
     watch.abort();
     weigh.abort();
     tally(&stage);
     stage.database.flush().await;
+}
+
+fn work_on_all(stage: &Arc<Stage>, actors: &mut JoinSet<()>) {
+    for number in 0..5 {
+        actors.spawn(act(stage, number, read_for_a_while));
+    }
+    for number in 5..8 {
+        actors.spawn(act(stage, number, read_calmly_for_a_while));
+    }
+    for number in 8..10 {
+        actors.spawn(act(stage, number, drop_reads_for_a_while));
+    }
+    for number in 10..13 {
+        actors.spawn(act(stage, number, write_for_a_while));
+    }
+    actors.spawn(act(stage, 13, write_calmly_for_a_while));
+    actors.spawn(act(stage, 14, read_quietly_for_a_while));
+    actors.spawn(act(stage, 15, write_quietly_for_a_while));
+}
+
+fn work_slowly(stage: &Arc<Stage>, actors: &mut JoinSet<()>) {
+    for number in 0..48 {
+        actors.spawn(act(stage, number, read_slowly_for_a_while));
+    }
+    actors.spawn(act(stage, 48, write_slowly_for_a_while));
 }
 
 async fn connected(plan: &Plan) -> Cache {
@@ -132,6 +151,18 @@ async fn read_quietly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
         read_quietly(&stage, chance.random_range(QUIET..ROWS as u64)).await;
         tokio::time::sleep(Duration::from_micros(chance.random_range(0..4000))).await;
     }
+}
+
+async fn read_slowly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
+    while !is_done(&stage) {
+        read_slowly(&stage, chance.random_range(SLOW..CALM)).await;
+        tokio::time::sleep(Duration::from_micros(chance.random_range(0..1_000_000))).await;
+    }
+}
+
+async fn read_slowly(stage: &Stage, row: Row) {
+    let read = async { Some(vec![slow(stage, row).await.ok()?.seen(row)]) };
+    within_reason(stage, &format!("slow:{row}"), 1, read).await;
 }
 
 async fn read_quietly(stage: &Stage, row: Row) {
@@ -255,6 +286,13 @@ async fn write_quietly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
     }
 }
 
+async fn write_slowly_for_a_while(stage: Arc<Stage>, mut chance: StdRng) {
+    while !is_done(&stage) {
+        tokio::time::sleep(Duration::from_millis(chance.random_range(300..900))).await;
+        mutate(&stage, How::KeyAfter, chance.random_range(SLOW..CALM), REASON).await;
+    }
+}
+
 /// Calls a mutator, drops it at `limit`, and says what came of it.
 async fn mutate(stage: &Stage, how: How, row: Row, limit: Duration) {
     let number = stage.mutations.fetch_add(1, Ordering::Relaxed);
@@ -301,17 +339,31 @@ async fn come_to_rest(stage: &Arc<Stage>) {
     stage.report(from, What::Rested);
     // The last of what was deferred is found out by then, and others may be at rest too.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let reading = async {
-        for row in 0..HOT {
-            for choice in [0, 1, 4, 5, 8, 11, 14] {
-                read(stage, choice, row).await;
-            }
+    scope(stage.cache.clone(), async {
+        if stage.plan.slow { read_all_slowly(stage).await } else { read_all(stage).await }
+    })
+    .await;
+}
+
+async fn read_all(stage: &Arc<Stage>) {
+    for row in 0..HOT {
+        for choice in [0, 1, 4, 5, 8, 11, 14] {
+            read(stage, choice, row).await;
         }
-        for row in QUIET..ROWS as u64 {
-            read_quietly(stage, row).await;
-        }
-    };
-    scope(stage.cache.clone(), reading).await;
+    }
+    for row in QUIET..ROWS as u64 {
+        read_quietly(stage, row).await;
+    }
+}
+
+/// All at one time, for each takes its own.
+async fn read_all_slowly(stage: &Arc<Stage>) {
+    let mut reads = JoinSet::new();
+    for row in SLOW..CALM {
+        let of = stage.clone();
+        reads.spawn(scope(stage.cache.clone(), async move { read_slowly(&of, row).await }));
+    }
+    reads.join_all().await;
 }
 
 /// Says now and then how much memory this process has.
@@ -341,4 +393,4 @@ fn tally(stage: &Stage) {
     stage.report(Time::now(), what);
 }
 
-const _: () = assert!(CALM + 3 <= QUIET && QUIET < ROWS as u64 && HOT <= CALM);
+const _: () = assert!(CALM + 3 <= QUIET && QUIET < ROWS as u64 && HOT <= SLOW && SLOW < CALM);

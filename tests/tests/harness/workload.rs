@@ -1,7 +1,7 @@
 //! What a worker calls: annotated functions over the database.
 //!
-//! A value is the number of the commit that it was read from, and the row that it belongs to. Rows below [`CALM`] are written all the time, through every mode; those
-//! above it seldom, and their entries expire quickly, so that most of their loads are nobody's fault. Of those above [`QUIET`] there are many, and each is written once in some seconds: what was lost with a
+//! A value is the number of the commit that it was read from, and the row that it belongs to. Rows below [`HOT`] are written all the time, through every mode; those above [`SLOW`] only where nothing else is, and
+//! their loads take long; those above [`CALM`] seldom, and their entries expire quickly, so that most of their loads are nobody's fault. Of those above [`QUIET`] there are many, and each is written once in some seconds: what was lost with a
 //! server is still missed when it is back.
 
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::database::CALM;
 use crate::database::QUIET;
 use crate::database::Remote;
+use crate::database::SLOW;
 use crate::fleet::Plan;
 use crate::fleet::Writes;
 use crate::history::Event;
@@ -190,6 +191,13 @@ pub(crate) async fn quiet(stage: &Stage, row: Row) -> Result<Stock, Down> {
     Ok(Stock { row, number })
 }
 
+/// Without a tag, and invalidated without marks: little more than leases is written to the store.
+#[cached(ttl = "60s", key = "slow:{row}", skip(stage))]
+pub(crate) async fn slow(stage: &Stage, row: Row) -> Result<Stock, Down> {
+    let number = stage.select(row).await.ok_or(Down)?;
+    Ok(Stock { row, number })
+}
+
 /// A number of an update, and where it was made.
 type Update = (Row, u64);
 
@@ -234,6 +242,11 @@ pub(crate) async fn write_calm(stage: &Stage, update: Update) -> u64 {
     stage.database.update(update.0, update.1).await
 }
 
+#[invalidates(key = "slow:{update.0}", mode = after)]
+pub(crate) async fn write_slow(stage: &Stage, update: Update) -> u64 {
+    stage.database.update(update.0, update.1).await
+}
+
 #[invalidates(key = "quiet:{update.0}")]
 pub(crate) async fn write_quiet_key(stage: &Stage, update: Update) -> u64 {
     stage.database.update(update.0, update.1).await
@@ -261,6 +274,7 @@ pub(crate) async fn write(stage: &Stage, how: How, update: Update) -> u64 {
         How::KeyStrictly if update.0 >= QUIET => write_quiet_key_strictly(stage, update).await,
         How::TagStrictly if update.0 >= QUIET => write_quiet_tag_strictly(stage, update).await,
         _ if update.0 >= QUIET => write_quiet_tag(stage, update).await,
+        _ if (SLOW..CALM).contains(&update.0) => write_slow(stage, update).await,
         _ if update.0 >= CALM => write_calm(stage, update).await,
         How::Key => write_key(stage, update).await.unwrap_or_else(|number| number),
         How::Tag => write_tag(stage, update).await,

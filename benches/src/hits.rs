@@ -1,10 +1,8 @@
 //! What a hit on a store outside of this process is measured with: the value, the callers, the table.
 
 use std::future::Future;
-use std::time::Duration;
 use std::time::Instant;
 
-use cache_runtime::Cache;
 use cache_runtime::scope;
 use serde::Deserialize;
 use serde::Serialize;
@@ -62,13 +60,6 @@ pub fn runtime(threads: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime")
 }
 
-/// Waits until a cache has stored so many entries, which it does beside its callers.
-pub async fn filled(cache: &Cache, fills: u64) {
-    while cache.stats().total.fills < fills {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
 /// Runs `call` from `callers` at once, `count` times in all, and returns how many thousand there were in a second.
 ///
 /// # Panics
@@ -109,14 +100,4 @@ pub fn compared(mut contenders: Vec<Contender<'_>>, word: &str) -> Table {
 /// `1 caller`, `64 callers`.
 pub fn callers(count: u64) -> String {
     format!("{count} caller{}", if count == 1 { "" } else { "s" })
-}
-
-/// Ends the program where not every call was a hit, beside the loads that stored the entries: something else was measured then.
-///
-/// # Panics
-///
-/// As it says.
-pub fn were_hits(cache: &Cache, loads: u64) {
-    let total = cache.stats().total;
-    assert!(total.store_failures == 0 && total.loads <= loads, "not all were hits: {total:?}");
 }

@@ -2,6 +2,7 @@
 //!
 //! `docs/performance.md` says how to run them and how to read them.
 
+pub mod annotated;
 pub mod hits;
 pub mod keys;
 pub mod local;

@@ -4,25 +4,19 @@
 //!
 //! As in `redis_hit`, our connections live on a thread of the cache, and once on the runtime of their callers. All servers, all callers and the cache share the processors of this machine.
 
-use std::time::Duration;
-
+use benches::annotated::Caches;
+use benches::annotated::Run;
 use benches::hits;
 use benches::hits::KEYS;
 use benches::hits::User;
 use benches::hits::compared;
-use benches::hits::filled;
 use benches::hits::rate;
 use benches::hits::runtime;
-use benches::hits::were_hits;
 use benches::rounds::Contender;
 use benches::server::Cluster;
 use benches::table::Table;
-use cache_runtime::Cache;
-use cache_runtime::cached;
-use cache_runtime::scope;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use tokio::runtime::Handle;
 use tokio::runtime::Runtime;
 
 fn main() {
@@ -34,14 +28,12 @@ fn main() {
         let table = bench.compare(&callers, count, &word);
         println!("A hit of 200 B on a Redis Cluster, {}:\n\n{table}", hits::callers(count));
     }
-    were_hits(&bench.cache, 2 * KEYS);
+    bench.caches.were_hits();
 }
 
 /// Everything that the contenders need, with every key stored.
 struct Bench {
-    cache: Cache,
-    /// The same entries, by connections on the callers' runtime.
-    cache_here: Cache,
+    caches: Caches,
     here: ClusterConnection,
     elsewhere: ClusterConnection,
 }
@@ -49,10 +41,6 @@ struct Bench {
 impl Bench {
     async fn new(cluster: &Cluster, elsewhere: &Runtime) -> Self {
         let url = format!("redis+cluster://{}", cluster.addresses().join(","));
-        // On a machine that is busy with something else, a deadline would turn a hit into a load.
-        let builder = || Cache::builder().url(&url).op_timeout(Duration::from_secs(5));
-        let cache = builder().connect().await.expect("a cache");
-        let cache_here = builder().runtime(Handle::current()).connect().await.expect("a cache");
         let nodes = cluster.addresses().into_iter().map(|address| format!("redis://{address}"));
         let client = ClusterClient::new(nodes).expect("addresses");
         let mut here = client.get_async_connection().await.expect("a connection");
@@ -61,42 +49,23 @@ impl Bench {
         for id in 0..KEYS {
             let set = redis::cmd("SET").arg(floor_key(id)).arg(User::stored(id, SIZE)).exec_async(&mut here).await;
             set.expect("a stored value");
-            scope(cache.clone(), async { (plain(id).await, two_tags(id).await) }).await;
         }
-        filled(&cache, 2 * KEYS).await;
-        Self { cache, cache_here, here, elsewhere }
+        Self { caches: Caches::connect(&url, SIZE).await, here, elsewhere }
     }
 
     fn compare(&self, runtime: &Runtime, callers: u64, word: &str) -> Table {
         let count = if callers == 1 { 500 } else { 16_000 };
-        let run = |load: Load<'_>| runtime.block_on(scope(self.cache.clone(), load));
-        let run_here = |load: Load<'_>| runtime.block_on(scope(self.cache_here.clone(), load));
         let bare = |connection: &ClusterConnection| {
             let connection = connection.clone();
-            run(Box::pin(rate(callers, count, move |id| get(connection.clone(), id))))
+            runtime.block_on(rate(callers, count, move |id| get(connection.clone(), id)))
         };
-        let contenders = vec![
+        let mut contenders = vec![
             Contender::new("floor: `GET` and serde_json, the `redis` crate's client", || bare(&self.here)),
             Contender::new("the same, connections on another runtime", || bare(&self.elsewhere)),
-            Contender::new("annotated", || run(Box::pin(rate(callers, count, plain)))),
-            Contender::new("annotated, two tags", || run(Box::pin(rate(callers, count, two_tags)))),
-            Contender::new("annotated, on the callers' runtime", || run_here(Box::pin(rate(callers, count, plain)))),
-            Contender::new("annotated, two tags, on the callers' runtime", || {
-                run_here(Box::pin(rate(callers, count, two_tags)))
-            }),
         ];
+        contenders.extend(self.caches.contenders(Run { runtime, callers, count }));
         compared(contenders, word)
     }
-}
-
-#[cached(ttl = "1h", key = "user:{id}")]
-async fn plain(id: u64) -> User {
-    User::load(id, SIZE)
-}
-
-#[cached(ttl = "1h", key = "tagged:{id}", tags = ["users", "user:{id}"])]
-async fn two_tags(id: u64) -> User {
-    User::load(id, SIZE)
 }
 
 async fn get(mut connection: ClusterConnection, id: u64) -> User {
@@ -107,7 +76,5 @@ async fn get(mut connection: ClusterConnection, id: u64) -> User {
 fn floor_key(id: u64) -> String {
     format!("floor:{id}")
 }
-
-type Load<'a> = std::pin::Pin<Box<dyn Future<Output = f64> + 'a>>;
 
 const SIZE: usize = 200;

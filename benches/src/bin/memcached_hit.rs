@@ -5,28 +5,23 @@
 //! As in `redis_hit`, our connection lives on a thread of the cache, and the bare one once on the runtime of its callers and once on another.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
+use benches::annotated::Caches;
+use benches::annotated::Run;
 use benches::hits;
 use benches::hits::KEYS;
 use benches::hits::User;
 use benches::hits::compared;
-use benches::hits::filled;
 use benches::hits::rate;
 use benches::hits::runtime;
-use benches::hits::were_hits;
 use benches::rounds::Contender;
 use benches::server::Memcached;
 use benches::table::Table;
-use cache_runtime::Cache;
-use cache_runtime::cached;
-use cache_runtime::scope;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -40,25 +35,19 @@ fn main() {
         let table = bench.compare(&callers, count, &word);
         println!("A hit of 200 B on Memcached, {}:\n\n{table}", hits::callers(count));
     }
-    were_hits(&bench.cache, 2 * KEYS);
+    bench.caches.were_hits();
 }
 
 /// Everything that the contenders need, with every key stored.
 struct Bench {
-    cache: Cache,
-    /// The same entries, by a connection on the callers' runtime.
-    cache_here: Cache,
+    caches: Caches,
     here: Bare,
     elsewhere: Bare,
 }
 
 impl Bench {
     async fn new(server: &Memcached, elsewhere: &Runtime) -> Self {
-        // On a machine that is busy with something else, a deadline would turn a hit into a load.
-        let (url, port) = (server.url(), server.port());
-        let builder = || Cache::builder().url(&url).op_timeout(Duration::from_secs(5));
-        let cache = builder().connect().await.expect("a cache");
-        let cache_here = builder().runtime(Handle::current()).connect().await.expect("a cache");
+        let port = server.port();
         let here = Bare::connect(port).await;
         let elsewhere = elsewhere.spawn(Bare::connect(port)).await.expect("a connection");
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
@@ -70,30 +59,21 @@ impl Bench {
             let mut answer = [0; 4];
             stream.read_exact(&mut answer).await.expect("an answer");
             assert_eq!(&answer, b"HD\r\n");
-            scope(cache.clone(), async { (plain(id).await, two_tags(id).await) }).await;
         }
-        filled(&cache, 2 * KEYS).await;
-        Self { cache, cache_here, here, elsewhere }
+        Self { caches: Caches::connect(&server.url(), SIZE).await, here, elsewhere }
     }
 
     fn compare(&self, runtime: &Runtime, callers: u64, word: &str) -> Table {
         let count = if callers == 1 { 500 } else { 32_000 };
-        let run = |load: Load<'_>| runtime.block_on(scope(self.cache.clone(), load));
-        let run_here = |load: Load<'_>| runtime.block_on(scope(self.cache_here.clone(), load));
         let bare = |bare: &Bare| {
             let bare = bare.clone();
-            run(Box::pin(rate(callers, count, move |id| bare.clone().get(id))))
+            runtime.block_on(rate(callers, count, move |id| bare.clone().get(id)))
         };
-        let contenders = vec![
+        let mut contenders = vec![
             Contender::new("floor: `mg` and serde_json, pipelined by hand", || bare(&self.here)),
             Contender::new("the same, connection on another runtime", || bare(&self.elsewhere)),
-            Contender::new("annotated", || run(Box::pin(rate(callers, count, plain)))),
-            Contender::new("annotated, two tags", || run(Box::pin(rate(callers, count, two_tags)))),
-            Contender::new("annotated, on the callers' runtime", || run_here(Box::pin(rate(callers, count, plain)))),
-            Contender::new("annotated, two tags, on the callers' runtime", || {
-                run_here(Box::pin(rate(callers, count, two_tags)))
-            }),
         ];
+        contenders.extend(self.caches.contenders(Run { runtime, callers, count }));
         compared(contenders, word)
     }
 }
@@ -150,17 +130,5 @@ impl Bare {
         User::read(&answer.await.expect("an answer"))
     }
 }
-
-#[cached(ttl = "1h", key = "user:{id}")]
-async fn plain(id: u64) -> User {
-    User::load(id, SIZE)
-}
-
-#[cached(ttl = "1h", key = "tagged:{id}", tags = ["users", "user:{id}"])]
-async fn two_tags(id: u64) -> User {
-    User::load(id, SIZE)
-}
-
-type Load<'a> = std::pin::Pin<Box<dyn Future<Output = f64> + 'a>>;
 
 const SIZE: usize = 200;

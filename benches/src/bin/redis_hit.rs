@@ -8,24 +8,20 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use benches::annotated::Caches;
+use benches::annotated::Run;
 use benches::hits;
 use benches::hits::KEYS;
 use benches::hits::User;
 use benches::hits::compared;
-use benches::hits::filled;
 use benches::hits::rate;
 use benches::hits::runtime;
-use benches::hits::were_hits;
 use benches::rounds::Contender;
 use benches::server::Server;
 use benches::table::Table;
-use cache_runtime::Cache;
-use cache_runtime::cached;
-use cache_runtime::scope;
 use cached::AsyncRedisCache;
 use cached::macros::concurrent_cached;
 use redis::aio::MultiplexedConnection;
-use tokio::runtime::Handle;
 use tokio::runtime::Runtime;
 
 fn main() {
@@ -39,7 +35,7 @@ fn main() {
             let table = bench.compare(&runtimes, callers, &word);
             println!("A hit of {title} on Redis, {}:\n\n{table}", hits::callers(callers));
         }
-        were_hits(&bench.cache, 2 * KEYS);
+        bench.caches.were_hits();
     }
 }
 
@@ -51,20 +47,13 @@ struct Runtimes {
 /// Everything that the contenders need, with every key stored.
 struct Bench {
     size: usize,
-    cache: Cache,
-    /// The same entries, by a connection on the callers' runtime.
-    cache_here: Cache,
+    caches: Caches,
     here: MultiplexedConnection,
     elsewhere: MultiplexedConnection,
 }
 
 impl Bench {
     async fn new(server: &Server, runtimes: &Runtimes, size: usize) -> Self {
-        let url = format!("{}?namespace=size{size}", server.url());
-        // On a machine that is busy with something else, a deadline would turn a hit into a load.
-        let builder = || Cache::builder().url(&url).op_timeout(Duration::from_secs(5));
-        let cache = builder().connect().await.expect("a cache");
-        let cache_here = builder().runtime(Handle::current()).connect().await.expect("a cache");
         let client = redis::Client::open(server.url()).expect("an address");
         let mut here = client.get_multiplexed_async_connection().await.expect("a connection");
         let connect = async move { client.get_multiplexed_async_connection().await.expect("a connection") };
@@ -73,52 +62,31 @@ impl Bench {
             let value = User::stored(id, size);
             let set = redis::cmd("SET").arg(floor_key(size, id)).arg(value).exec_async(&mut here).await;
             set.expect("a stored value");
-            scope(cache.clone(), async { (plain(id, size).await, two_tags(id, size).await) }).await;
             peer(id, size).await.expect("a stored value");
         }
-        filled(&cache, 2 * KEYS).await;
-        Self { size, cache, cache_here, here, elsewhere }
+        let caches = Caches::connect(&format!("{}?namespace=size{size}", server.url()), size).await;
+        Self { size, caches, here, elsewhere }
     }
 
     fn compare(&self, runtimes: &Runtimes, callers: u64, word: &str) -> Table {
         let size = self.size;
         let count = if callers == 1 { 500 } else { 16_000 } / if size > 1000 { 4 } else { 1 };
-        let run = |load: Load<'_>| runtimes.callers.block_on(scope(self.cache.clone(), load));
-        let run_here = |load: Load<'_>| runtimes.callers.block_on(scope(self.cache_here.clone(), load));
-        let contenders = vec![
-            Contender::new("floor: `GET` and serde_json", || {
-                let connection = self.here.clone();
-                run(Box::pin(rate(callers, count, move |id| get(connection.clone(), id, size))))
-            }),
-            Contender::new("the same, connection on another runtime", || {
-                let connection = self.elsewhere.clone();
-                run(Box::pin(rate(callers, count, move |id| get(connection.clone(), id, size))))
-            }),
-            Contender::new("annotated", || run(Box::pin(rate(callers, count, move |id| plain(id, size))))),
-            Contender::new("annotated, two tags", || run(Box::pin(rate(callers, count, move |id| two_tags(id, size))))),
-            Contender::new("annotated, on the callers' runtime", || {
-                run_here(Box::pin(rate(callers, count, move |id| plain(id, size))))
-            }),
-            Contender::new("annotated, two tags, on the callers' runtime", || {
-                run_here(Box::pin(rate(callers, count, move |id| two_tags(id, size))))
-            }),
-            Contender::new("cached, `concurrent_cached` on Redis", || {
-                let call = move |id| async move { peer(id, size).await.expect("a stored value") };
-                run(Box::pin(rate(callers, count, call)))
-            }),
+        let runtime = &runtimes.callers;
+        let bare = |connection: &MultiplexedConnection| {
+            let connection = connection.clone();
+            runtime.block_on(rate(callers, count, move |id| get(connection.clone(), id, size)))
+        };
+        let mut contenders = vec![
+            Contender::new("floor: `GET` and serde_json", || bare(&self.here)),
+            Contender::new("the same, connection on another runtime", || bare(&self.elsewhere)),
         ];
+        contenders.extend(self.caches.contenders(Run { runtime, callers, count }));
+        contenders.push(Contender::new("cached, `concurrent_cached` on Redis", || {
+            let call = move |id| async move { peer(id, size).await.expect("a stored value") };
+            runtime.block_on(rate(callers, count, call))
+        }));
         compared(contenders, word)
     }
-}
-
-#[cached(ttl = "1h", key = "user:{id}", skip(size))]
-async fn plain(id: u64, size: usize) -> User {
-    User::load(id, size)
-}
-
-#[cached(ttl = "1h", key = "tagged:{id}", skip(size), tags = ["users", "user:{id}"])]
-async fn two_tags(id: u64, size: usize) -> User {
-    User::load(id, size)
 }
 
 #[concurrent_cached(
@@ -146,7 +114,5 @@ async fn get(mut connection: MultiplexedConnection, id: u64, size: usize) -> Use
 fn floor_key(size: usize, id: u64) -> String {
     format!("floor:{size}:{id}")
 }
-
-type Load<'a> = std::pin::Pin<Box<dyn Future<Output = f64> + 'a>>;
 
 static PEER_URL: OnceLock<String> = OnceLock::new();

@@ -43,7 +43,7 @@ impl Arriving {
     }
 
     /// A value of a type that is known here.
-    #[cfg(any(test, shuttle, feature = "sim", feature = "test-util"))]
+    #[cfg(any(test, shuttle, feature = "test-util"))]
     pub(crate) fn of<V: Any + Clone + Send + Sync>(header: Header, value: V) -> Self {
         Self::new(header, Some((Arc::new(value), keep::<V>)))
     }

@@ -11,7 +11,6 @@ use std::task::ready;
 
 use pin_project_lite::pin_project;
 
-use crate::context::Context;
 use crate::error::Error;
 use crate::host::Task;
 
@@ -22,7 +21,7 @@ pin_project! {
     pub(crate) struct Around<B, F: Future, A> {
         stage: Stage<B>,
         after: Option<A>,
-        context: fn(&B) -> Option<&Context>,
+        within: fn(&B, &mut dyn FnMut()),
         refused: Option<fn(Error) -> F::Output>,
         output: Option<F::Output>,
         #[pin]
@@ -39,8 +38,8 @@ enum Stage<B> {
 
 impl<B, F: Future, A: FnOnce(B, &F::Output) -> Option<Task>> Around<B, F, A> {
     pub(crate) fn new(before: Task<Result<B, Error>>, body: F, after: A) -> Self {
-        let context = |_: &B| None;
-        Self { stage: Stage::Before(before), after: Some(after), context, refused: None, output: None, body }
+        let within = |_: &B, poll: &mut dyn FnMut()| poll();
+        Self { stage: Stage::Before(before), after: Some(after), within, refused: None, output: None, body }
     }
 
     /// What to end with if `before` fails. It must not fail where there is nothing.
@@ -48,9 +47,9 @@ impl<B, F: Future, A: FnOnce(B, &F::Output) -> Option<Task>> Around<B, F, A> {
         Self { refused, ..self }
     }
 
-    /// Runs the body in what `context` makes of the result of `before`, in place of what the task carries.
-    pub(crate) fn around(self, context: fn(&B) -> Option<&Context>) -> Self {
-        Self { context, ..self }
+    /// Polls the body by way of `within`, which is given the result of `before`.
+    pub(crate) fn around(self, within: fn(&B, &mut dyn FnMut())) -> Self {
+        Self { within, ..self }
     }
 }
 
@@ -69,12 +68,9 @@ impl<B, F: Future, A: FnOnce(B, &F::Output) -> Option<Task>> Future for Around<B
             }
         }
         if let Stage::Body(held) = this.stage {
-            let mut poll = || this.body.as_mut().poll(poller);
-            let output = ready!(match (this.context)(held) {
-                Some(context) => context.enter(poll),
-                None => poll(),
-            });
-            let output = this.output.insert(output);
+            let mut polled = Poll::Pending;
+            (this.within)(held, &mut || polled = this.body.as_mut().poll(poller));
+            let output = this.output.insert(ready!(polled));
             if let (Stage::Body(held), Some(after)) = (std::mem::replace(this.stage, Stage::Over), this.after.take()) {
                 *this.stage = after(held, output).map_or(Stage::Over, Stage::After);
             }

@@ -76,7 +76,6 @@ impl Watch {
     pub(crate) fn loads(&self, bypass: Option<Bypass>) {
         if let Some(why) = bypass {
             self.count(Happened::Bypassed(why));
-            self.span.record("bypassed", why.name());
         }
         self.count(Happened::Loading);
     }
@@ -118,6 +117,9 @@ impl Watch {
 
     fn close(&self, ending: Ending) {
         self.span.record("outcome", ending.name());
+        if let Ending::Bypassed(why) = ending {
+            self.span.record("bypassed", why.name());
+        }
         if let Some(page) = &self.page {
             page.end(ending);
         }

@@ -30,10 +30,13 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde::Serializer;
 use tokio::sync::Notify;
+use tracing::instrument::WithSubscriber;
 
 use crate::common::Row;
 use crate::common::connected;
 use crate::common::filled;
+use crate::common::traced::Span;
+use crate::common::traced::Traced;
 use crate::common::until;
 
 #[cached(ttl = "5m", key = "row:{id}", tags = ["rows"], skip(row), jitter = 0.0)]
@@ -164,9 +167,82 @@ async fn write_strictly<F: Future>(row: &Row, then: F) -> F::Output {
     then.await
 }
 
-/// The calls of `work`, in a scope of `cache`.
+/// The calls of `work`, in a scope of `cache`. Its spans say the same.
 async fn explained<F: Future>(cache: &Cache, work: F) -> Calls {
-    scope(cache.clone(), work).explain().await.1
+    let traced = Traced::default();
+    let (_, calls) = scope(cache.clone(), work).explain().with_subscriber(traced.dispatch()).await;
+    spans_say_the_same(&traced.spans(), &calls);
+    calls
+}
+
+#[track_caller]
+fn spans_say_the_same(spans: &[Span], calls: &Calls) {
+    let of_calls: Vec<_> = (0..spans.len()).filter(|at| is_of_a_call(&spans[*at])).collect();
+    assert_eq!(of_calls.len(), calls.len() + calls.left_out(), "{spans:#?} {calls}");
+    for (call, at) in calls.iter().zip(&of_calls) {
+        let span = &spans[*at];
+        assert_eq!(called(span), called_as_explained(call), "{span:#?} {call:#?}");
+        if let Ending::Mutated { mode, keys, tags, .. } = call.ending {
+            let mutation = ["mode", "keys", "tags"].map(|name| span.field(name).unwrap().to_owned());
+            assert_eq!(mutation, [format!("{mode:?}").to_lowercase(), keys.to_string(), tags.to_string()], "{call:#?}");
+        }
+        let around = around(spans, *at).map(|at| of_calls.binary_search(&at).unwrap());
+        assert_eq!(around, call.parent, "{spans:#?} {calls}");
+        let fill = spans.iter().find(|fill| fill.name == "cache_fill" && fill.parent == Some(*at));
+        assert_eq!(fill.map_or((None, None), filled_as_traced), filled_as_explained(call), "{spans:#?} {call:#?}");
+        let loads = spans.iter().filter(|load| load.name == "cache_load" && load.parent == Some(*at)).count();
+        assert!(loads <= 1 && (loads == 1 || !has_loaded(call)), "{spans:#?} {call:#?}");
+    }
+}
+
+fn is_of_a_call(span: &Span) -> bool {
+    matches!(span.name, "cache_access" | "cache_mutation")
+}
+
+/// The call that the span is inside of.
+fn around(spans: &[Span], at: usize) -> Option<usize> {
+    let parent = spans[at].parent?;
+    if is_of_a_call(&spans[parent]) { Some(parent) } else { around(spans, parent) }
+}
+
+/// What the span of a call says.
+fn called(span: &Span) -> [Option<String>; 5] {
+    ["module", "function", "missed", "bypassed", "outcome"].map(|name| span.field(name).map(str::to_owned))
+}
+
+fn called_as_explained(call: &Explanation) -> [Option<String>; 5] {
+    let (module, function) = (Some(call.module.to_owned()), Some(call.function.to_owned()));
+    let missed = call.missed.map(|why| why.name().to_owned());
+    let bypassed = if let Ending::Bypassed(why) = call.ending { Some(why.name().to_owned()) } else { None };
+    let outcome = match call.ending {
+        Ending::Running => None,
+        Ending::Mutated { told, .. } => Some(told.name().to_owned()),
+        ending => Some(ending.name().to_owned()),
+    };
+    [module, function, missed, bypassed, outcome]
+}
+
+fn filled_as_traced(span: &Span) -> (Option<&str>, Option<&str>) {
+    (span.field("outcome"), span.field("refused"))
+}
+
+fn filled_as_explained(call: &Explanation) -> (Option<&str>, Option<&str>) {
+    match call.fill {
+        None | Some(Fill::Pending | Fill::Nothing | Fill::Failed) => (None, None),
+        Some(Fill::Refused(why)) => (Some("refused"), Some(why.name())),
+        Some(fill) => (Some(fill.name()), None),
+    }
+}
+
+fn has_loaded(call: &Explanation) -> bool {
+    call.ending == Ending::Loaded || matches!(call.ending, Ending::Bypassed(_)) && call.missed.is_some()
+}
+
+/// The only call of `work`, of which nothing is said to `tracing` where it spawns tasks.
+async fn only_in_tasks<F: Future>(cache: &Cache, work: F) -> Explanation {
+    let (_, calls) = scope(cache.clone(), work).explain().await;
+    assert_eq!(calls.len(), 1, "{calls}");
+    calls[0].clone()
 }
 
 /// The only call of `work`.
@@ -246,7 +322,7 @@ async fn spawned_tasks_that_carry_the_scope_are_listed(cache: Cache, _: Cache) {
         let row = row.clone();
         tokio::spawn(scope::current().carry(async move { read(&row, 7).await })).await.unwrap()
     };
-    is(&only(&cache, task).await, ABSENT, Ending::Loaded, STORED);
+    is(&only_in_tasks(&cache, task).await, ABSENT, Ending::Loaded, STORED);
     assert!(explained(&cache, async { tokio::spawn(async {}).await }).await.is_empty());
 }
 
@@ -492,7 +568,7 @@ async fn what_is_still_running_says_so(cache: Cache, _: Cache) {
         drop(tokio::spawn(scope::current().carry(async move { read(&loading, 7).await })));
         row.has_loads(1).await;
     };
-    is(&only(&cache, task).await, ABSENT, Ending::Running, None);
+    is(&only_in_tasks(&cache, task).await, ABSENT, Ending::Running, None);
 }
 
 async fn entries_by_hand_are_listed(cache: Cache, _: Cache) {

@@ -29,6 +29,7 @@ use cache_runtime::sim::Server;
 use tokio::runtime::Handle;
 
 use crate::common::Row;
+use crate::common::traced::Traced;
 use crate::common::until;
 use crate::proxy::Proxy;
 
@@ -52,9 +53,8 @@ const BOUND: Duration = Duration::from_secs(2);
 struct Rig {
     cache: Cache,
     rows: Vec<Arc<Row>>,
-    events: Events,
-    _said_here: tracing::subscriber::DefaultGuard,
-    _second: tracing::Dispatch,
+    traced: Traced,
+    _heard: tracing::subscriber::DefaultGuard,
 }
 
 impl Rig {
@@ -63,12 +63,10 @@ impl Rig {
     }
 
     async fn with(url: &str, settings: impl Fn(Builder) -> Builder) -> Self {
-        let events = Events::default();
-        // With one subscriber alone, tracing asks the thread that first meets an event whether anybody listens, and remembers a no of another test's thread.
-        let second = tracing::Dispatch::new(Events::default());
-        let said_here = tracing::subscriber::set_default(events.clone());
+        let traced = Traced::default();
+        let heard = traced.hear();
         let cache = settings(Cache::builder().url(url).runtime(Handle::current())).connect().await.unwrap();
-        Self { cache, rows: (0..16).map(|_| Row::new()).collect(), events, _said_here: said_here, _second: second }
+        Self { cache, rows: (0..16).map(|_| Row::new()).collect(), traced, _heard: heard }
     }
 
     async fn read(&self, id: u64) -> u64 {
@@ -140,45 +138,20 @@ impl Rig {
 
     /// How many warnings and errors name `what`, but for those about one mutation.
     fn said(&self, what: &str) -> usize {
-        let events = self.events.0.lock().unwrap();
-        events.iter().filter(|event| event.contains(what) && !event.contains("function=")).count()
+        let wrong = |event: &&String| event.starts_with("WARN") || event.starts_with("ERROR");
+        self.traced
+            .events()
+            .iter()
+            .filter(wrong)
+            .filter(|event| event.contains(what) && !event.contains("function="))
+            .count()
     }
 
     async fn said_once(&self, what: &str) {
         until(what, async || self.said(what) > 0).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        assert_eq!(self.said(what), 1, "{what} in {:#?}", self.events.0.lock().unwrap());
+        assert_eq!(self.said(what), 1, "{what} in {:#?}", self.traced.events());
     }
-}
-
-/// The text of the crate's events that say that something is wrong.
-#[derive(Clone, Default)]
-struct Events(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Events {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("cache_runtime") && *metadata.level() <= tracing::Level::WARN
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
-        tracing::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = format!("{} ", event.metadata().level());
-        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-            text += &format!("{field}={value:?} ");
-        });
-        self.0.lock().unwrap().push(text);
-    }
-
-    fn enter(&self, _: &tracing::Id) {}
-
-    fn exit(&self, _: &tracing::Id) {}
 }
 
 /// Sends commands over one connection of their own, and returns all the answers.
@@ -338,7 +311,7 @@ async fn a_wrong_password_is_an_error_that_is_said_once() {
     let server = Server::start_with(&["--requirepass", "right"]);
     let rig = Rig::new(&server.url().replace("redis://", "redis://:hunter2@")).await;
     rig.goes_on_alone().await;
-    assert_eq!((rig.said("ERROR"), rig.said("hunter2")), (1, 0), "{:#?}", rig.events.0.lock().unwrap());
+    assert_eq!((rig.said("ERROR"), rig.said("hunter2")), (1, 0), "{:#?}", rig.traced.events());
     raw(&server.url(), &[&["AUTH", "right"], &["CONFIG", "SET", "requirepass", "hunter2"]]);
     rig.heals().await;
 }
@@ -449,7 +422,7 @@ async fn a_server_that_is_no_redis_is_an_error_that_is_said_once() {
         proxy.cut();
         rig.goes_on_alone().await;
         rig.said_once("there is no Redis").await;
-        assert_eq!(rig.said("ERROR"), 1, "{:#?}", rig.events.0.lock().unwrap());
+        assert_eq!(rig.said("ERROR"), 1, "{:#?}", rig.traced.events());
         proxy.turn_to(&server.url());
         rig.heals().await;
     }

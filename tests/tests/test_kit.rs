@@ -25,6 +25,7 @@ use tokio::runtime::Handle;
 
 use crate::common::Row;
 use crate::common::soon;
+use crate::common::traced::Traced;
 use crate::common::until;
 
 #[cached(ttl = "5m", key = "row:{id}", tags = ["rows"], skip(row), jitter = 0.0)]
@@ -299,55 +300,19 @@ async fn hits_that_were_joined_ask_for_patience() {
 
 #[tokio::test]
 async fn the_end_of_an_outage_is_reported() {
-    let events = Events::default();
-    let _subscribed = tracing::subscriber::set_default(events.clone());
+    let traced = Traced::default();
+    let _heard = traced.hear();
+    let delivered = || traced.said("deferred invalidations were delivered") > 0;
     let faults = Faults::new();
     let cache = Cache::builder().faults(&faults).runtime(Handle::current()).build().unwrap();
     faults.fail();
     assert_eq!(cache.invalidate_tags(["rows", "sums"]).await, Delivery::Deferred);
     assert_eq!(cache.invalidate("row:7").await, Delivery::Deferred);
-    assert!(!events.delivered());
+    assert!(!delivered());
     faults.heal();
-    until("the event", async || events.delivered()).await;
+    until("the event", async || delivered()).await;
     assert_eq!(cache.pending(), 0);
-    let said = events.0.lock().unwrap().join("\n");
-    assert!(said.contains("delivered=3"), "{said}");
-}
-
-/// The text of the crate's events.
-#[derive(Clone, Default)]
-struct Events(Arc<Mutex<Vec<String>>>);
-
-impl Events {
-    fn delivered(&self) -> bool {
-        self.0.lock().unwrap().iter().any(|event| event.contains("deferred invalidations were delivered"))
-    }
-}
-
-impl tracing::Subscriber for Events {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("cache_runtime")
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
-        tracing::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = String::new();
-        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-            text += &format!("{field}={value:?} ");
-        });
-        self.0.lock().unwrap().push(text);
-    }
-
-    fn enter(&self, _: &tracing::Id) {}
-
-    fn exit(&self, _: &tracing::Id) {}
+    assert_eq!(traced.said("delivered=3"), 1, "{:#?}", traced.events());
 }
 
 #[tokio::test]

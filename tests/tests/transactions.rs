@@ -36,6 +36,7 @@ use crate::common::Row;
 use crate::common::connected;
 use crate::common::filled;
 use crate::common::soon;
+use crate::common::traced::Traced;
 use crate::common::until;
 
 /// Longer than any test waits: what is marked stays so, unless somebody takes the mark off.
@@ -742,46 +743,14 @@ async fn records_of_several_namespaces_are_apart() {
 async fn what_is_collected_after_the_records_were_taken_is_told() {
     let cache = Cache::memory();
     for (more, told) in [("key", 0), ("another", 1)] {
-        let events = Events::default();
-        let _subscribed = tracing::subscriber::set_default(events.clone());
+        let traced = Traced::default();
+        let _heard = traced.hear();
         let transaction = cache.transaction(async |collected| {
             let _ = cache.invalidate("key").await;
             drop(collected.records());
             let _ = cache.invalidate(more).await;
         });
         transaction.await;
-        let said =
-            events.0.lock().unwrap().iter().filter(|event| event.contains("after its records were taken")).count();
-        assert_eq!(said, told, "{more}");
+        assert_eq!(traced.said("after its records were taken"), told, "{more}");
     }
-}
-
-/// The text of the crate's events.
-#[derive(Clone, Default)]
-struct Events(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Events {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("cache_runtime") && metadata.is_event()
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
-        tracing::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = String::new();
-        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-            text += &format!("{field}={value:?} ");
-        });
-        self.0.lock().unwrap().push(text);
-    }
-
-    fn enter(&self, _: &tracing::Id) {}
-
-    fn exit(&self, _: &tracing::Id) {}
 }

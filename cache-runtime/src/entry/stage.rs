@@ -70,6 +70,7 @@ pub(super) struct Alone {
     watch: Arc<Watch>,
     /// Where it is not the task's.
     context: Option<Context>,
+    span: Span,
     why: Bypass,
     timer: Timer,
 }
@@ -95,7 +96,8 @@ impl Stage {
         watch.loads(Some(why));
         let inner = Context { trace: watch.inside(), ..outer };
         let differs = inner.trace.is_some() || inner.no_fill.is_some();
-        Self::Alone(Box::new(Alone { watch, context: differs.then_some(inner), why, timer: Timer::start() }))
+        let (context, span) = (differs.then_some(inner), watch.load_span());
+        Self::Alone(Box::new(Alone { watch, context, span, why, timer: Timer::start() }))
     }
 
     /// Goes on until it is known whether to load.
@@ -138,10 +140,10 @@ impl Stage {
     pub(super) fn within(&self, poll: &mut dyn FnMut()) {
         match self {
             Self::Loading(loading) => loading.span.in_scope(|| loading.context.enter(poll)),
-            Self::Alone(alone) => match &alone.context {
+            Self::Alone(alone) => alone.span.in_scope(|| match &alone.context {
                 Some(context) => context.enter(poll),
                 None => poll(),
-            },
+            }),
             Self::New | Self::Accessing(..) | Self::Over => poll(),
         }
     }

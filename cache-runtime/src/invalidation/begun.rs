@@ -42,8 +42,12 @@ pub(super) enum Under {
 }
 
 impl Begun {
-    pub(super) fn context(&self) -> Option<&Context> {
-        self.inside.as_ref()
+    /// Polls the body, in the span of its mutation.
+    pub(super) fn within(&self, poll: &mut dyn FnMut()) {
+        self.watch.span.in_scope(|| match &self.inside {
+            Some(context) => context.enter(poll),
+            None => poll(),
+        });
     }
 
     /// Sees to what `output` means.

@@ -1,6 +1,8 @@
 //! What the laws share: a row of a database, and every store to hold them against.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod traced;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

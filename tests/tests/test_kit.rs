@@ -5,8 +5,6 @@ mod common;
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use cache_runtime::Builder;

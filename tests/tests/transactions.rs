@@ -6,7 +6,6 @@ mod common;
 use std::future::pending;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::task::Poll;

@@ -90,10 +90,8 @@ impl Places {
     /// Ends when nobody else has them.
     pub(crate) async fn given_back(&self) {
         loop {
-            let given_back = self.given_back.notified();
-            tokio::pin!(given_back);
             // Before the look, so that nothing is missed in between.
-            given_back.as_mut().enable();
+            let given_back = self.given_back.notified();
             if !self.are_lent() {
                 return;
             }

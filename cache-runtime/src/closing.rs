@@ -146,9 +146,8 @@ impl Closing {
 
     async fn until(&self, done: impl Fn(&Work) -> bool) {
         loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
             // From here on no change is missed.
-            changed.as_mut().enable();
+            let changed = self.changed.notified();
             if done(&lock(&self.work)) {
                 return;
             }

@@ -283,6 +283,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_delivers_is_woken_once_however_much_is_owed() {
+        let debts = Debts::of(Movable::default());
+        for (name, part) in [("t3", 1), ("t4", 0), ("t5", 1)] {
+            debts.owe(&tag(name), part);
+        }
+        let at_once = std::time::Duration::ZERO;
+        let mut delivering = std::pin::pin!(debts.called(1));
+        assert!(tokio::time::timeout(at_once, &mut delivering).await.is_err());
+        debts.to(2).call();
+        delivering.await;
+        assert!(tokio::time::timeout(at_once, debts.called(1)).await.is_err(), "it would try twice");
+    }
+
+    #[tokio::test]
     async fn everything_is_owed_to_everybody_and_delivered_by_itself() {
         let debts = Debts::of(Movable::default());
         let epoch = Register::Tag(Name::epoch());

@@ -198,6 +198,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_asked_for_in_the_same_moment_as_what_is_known_is_news() {
+        let epoch = Epoch::default();
+        epoch.learn(ticket(&epoch, at(0)), State::Absent);
+        epoch.learn(ticket(&epoch, at(0)), State::Token(ONE));
+        assert_eq!(epoch.ask(at(0)), Ask::Known(ONE));
+    }
+
+    #[test]
+    fn it_outlives_what_is_loaded_under_it_for_the_first_time_and_nothing_else_does() {
+        let (tag, short, long) = (Register::Tag(Name::new(b"rows")), Duration::from_secs(1), 2 * LEAST_LIFE);
+        assert_eq!(life(&[tag.clone(), register()], short), LEAST_LIFE);
+        assert_eq!(life(&[register()], long), long);
+        assert_eq!(life(&[tag], short), short);
+    }
+
+    #[test]
     fn no_tag_has_its_name() {
         assert_ne!(Name::new(Name::epoch().as_str().as_bytes()), Name::epoch());
         assert_eq!(Name::stored(Name::epoch().as_str().as_bytes()), None);

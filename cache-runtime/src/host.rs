@@ -117,3 +117,6 @@ async fn once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
 
 /// A host shared by everything of one cache.
 pub(crate) type SharedHost = Arc<dyn Host>;
+
+#[cfg(all(test, feature = "test-util"))]
+pub(crate) mod held;

@@ -148,9 +148,8 @@ impl Journal {
         }
         let kept = lock(&self.kept);
         let mut registers = registers.into_iter();
-        kept.len() > 0
-            && (kept.is_everything()
-                || registers.any(|register| kept.parts[self.debts.part(register)].registers.contains_key(register)))
+        kept.is_everything()
+            || registers.any(|register| kept.parts[self.debts.part(register)].registers.contains_key(register))
     }
 
     /// How often something was delivered so far.
@@ -289,8 +288,7 @@ pub(crate) async fn drained(core: &Arc<Core>) {
     journal.goes_on().into_iter().for_each(|part| start(core, part));
     (0..journal.debts.parts()).for_each(|part| journal.debts.call(part));
     loop {
-        let mut changed = std::pin::pin!(journal.changed.notified());
-        changed.as_mut().enable();
+        let changed = journal.changed.notified();
         if journal.len() == 0 {
             return;
         }
@@ -352,79 +350,4 @@ fn registers(targets: &Targets) -> impl Iterator<Item = Register> {
 }
 
 #[cfg(all(test, feature = "test-util"))]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-    use crate::core::Settings;
-    use crate::host::Host;
-    use crate::host::SharedHost;
-    use crate::host::Task;
-    use crate::key::Name;
-    use crate::local::Capacity;
-    use crate::local::Local;
-    use crate::testing::Faults;
-    use crate::testing::Outside;
-
-    /// Where nobody who sleeps wakes up.
-    #[derive(Debug)]
-    struct Sleeping;
-
-    impl Host for Sleeping {
-        fn spawn(&self, task: Task) {
-            tokio::spawn(task);
-        }
-
-        fn sleep(&self, _: Duration) -> Task {
-            Box::pin(std::future::pending())
-        }
-
-        fn random(&self) -> u128 {
-            rand::random()
-        }
-    }
-
-    fn core(faults: &Faults) -> Arc<Core> {
-        let (host, clock): (SharedHost, _) = (Arc::new(Sleeping), Clock::held());
-        let local = Arc::new(Local::new(Capacity::default(), clock.clone()));
-        let store = faults.over(Arc::new(Outside(local)), &host, &clock, &Settings::default());
-        Arc::new(Core::new(store, host, clock, Settings::default()))
-    }
-
-    fn tags(tags: std::ops::Range<usize>) -> Targets {
-        let tags = tags.map(|tag| Name::new(format!("t{tag}").as_bytes())).collect();
-        Targets { keys: Vec::new(), tags }
-    }
-
-    /// Lets everything run that can.
-    async fn rest() {
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn who_delivers_tries_at_once_when_woken() {
-        let faults = Faults::new();
-        let core = core(&faults);
-        faults.fail();
-        defer(&core, &tags(0..1), Duration::ZERO);
-        rest().await;
-        core.journal.debts.call(0);
-        rest().await;
-        assert_eq!(core.journal.len(), 1);
-        faults.heal();
-        rest().await;
-        assert_eq!(core.journal.len(), 1, "it sleeps");
-        core.journal.debts.call(0);
-        rest().await;
-        assert_eq!(core.journal.len(), 0);
-    }
-
-    #[test]
-    fn pauses_are_spread_and_no_longer_than_said() {
-        let pause = Duration::from_secs(2);
-        let spread: Vec<_> = (0..1000).map(|_| jittered(pause, rand::random())).collect();
-        assert!(spread.iter().all(|one| (pause / 2..=pause).contains(one)));
-        assert!(spread.iter().max().unwrap().saturating_sub(*spread.iter().min().unwrap()) > pause / 4);
-    }
-}
+mod tests;

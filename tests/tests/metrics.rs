@@ -6,12 +6,16 @@ mod common;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cache_runtime::Cache;
 use cache_runtime::Clock;
+use cache_runtime::Delivery;
 use cache_runtime::Site;
 use cache_runtime::cached;
 use cache_runtime::explain::Bypass;
@@ -23,10 +27,20 @@ use cache_runtime::returns;
 use cache_runtime::scope;
 use cache_runtime::sim::Server;
 use cache_runtime::testing::Faults;
+use metrics::Counter;
+use metrics::Gauge;
+use metrics::Histogram;
+use metrics::Key;
+use metrics::KeyName;
+use metrics::Metadata;
+use metrics::Recorder;
+use metrics::SharedString;
+use metrics::Unit;
 use metrics_util::MetricKind;
 use metrics_util::debugging::DebugValue;
 use metrics_util::debugging::DebuggingRecorder;
 use metrics_util::debugging::Snapshotter;
+use tokio::runtime::Handle;
 
 use crate::common::Row;
 use crate::common::filled;
@@ -267,6 +281,48 @@ async fn the_facade_and_the_stats_count_the_same() {
     assert_eq!(sum("cache_misses_total", &[("namespace", "counts"), ("reason", "absent")]), counts.misses as f64);
     assert_eq!(sum("cache_request_seconds", &[("namespace", "counts"), ("outcome", "hit")]), 0.0);
     assert!(sum("cache_local_entries", &of) > 0.0);
+}
+
+#[tokio::test]
+async fn what_is_pending_is_shown_until_it_is_delivered() {
+    let pending = Arc::new(AtomicU64::new(0));
+    let recorder = Pending(pending.clone());
+    let _shown = metrics::set_default_local_recorder(&recorder);
+    let shows = |count: f64| f64::from_bits(pending.load(Ordering::SeqCst)) == count;
+    let faults = Faults::new();
+    let cache = Cache::builder().faults(&faults).runtime(Handle::current()).build().unwrap();
+    faults.fail();
+    assert_eq!(cache.invalidate_tags(["rows", "sums"]).await, Delivery::Deferred);
+    assert!(shows(2.0));
+    faults.heal();
+    until("nothing is shown as pending", async || shows(0.0)).await;
+    assert_eq!(cache.pending(), 0);
+}
+
+/// A recorder of what is pending, and of nothing else.
+struct Pending(Arc<AtomicU64>);
+
+impl Recorder for Pending {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        match key.name() {
+            "cache_pending_invalidations" => Gauge::from_arc(self.0.clone()),
+            _ => Gauge::noop(),
+        }
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
 }
 
 #[test]

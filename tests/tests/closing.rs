@@ -193,10 +193,28 @@ async fn what_is_undelivered_is_waited_for_and_told() {
     on_both(async |cache, faults| {
         faults.fail_invalidations();
         assert_eq!(cache.invalidate_tags(["rows", "more"]).await, Delivery::Deferred);
-        assert!(left(2, 0, 0)(cache.close(SHORT).await));
+        let closed = cache.close(SHORT).await;
+        assert!(left(2, 0, 0)(closed) && !closed.is_complete(), "{closed:?}");
         let (closed, ()) = tokio::join!(cache.close(LONG), async { faults.heal() });
         assert!(closed.is_complete(), "{closed:?}");
         assert_eq!(cache.pending(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_body_that_was_dropped_may_have_changed_is_waited_for_and_told() {
+    static WRITE: Site = Site::invalidates("closing", "write").keys(&["row:{id}"]).tags(&["rows"]).mode(Mode::After);
+    on_both(async |cache, faults| {
+        let writing = cache.invalidation(&WRITE).keys(&[&7]).run(std::future::pending::<()>());
+        assert!(tokio::time::timeout(SHORT, writing).await.is_err());
+        faults.hang();
+        let writing = cache.invalidation(&WRITE).keys(&[&8]).run(std::future::pending::<()>());
+        assert!(tokio::time::timeout(SHORT, writing).await.is_err());
+        let closed = cache.close(SHORT).await;
+        assert_eq!(closed.undelivered, 4, "{closed:?}");
+        let (closed, ()) = tokio::join!(cache.close(LONG), async { faults.heal() });
+        assert!(closed.is_complete(), "{closed:?}");
     })
     .await;
 }

@@ -18,6 +18,7 @@ use cache_runtime::testing::Watch;
 use cache_runtime::testing::settled;
 
 use crate::common::Row;
+use crate::common::traced::Traced;
 use crate::common::until;
 
 #[cached(ttl = "1h", key = "row:{id}", skip(row), jitter = 0.0)]
@@ -89,6 +90,50 @@ async fn five_failures_in_a_row_open_it_and_one_answer_closes_it() {
         faults.heal();
         clock.advance(Duration::from_secs(1));
         assert_eq!(missed(&row, 1).await, None, "what is stored is not served again");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_healed_is_asked_at_once() {
+    let Rig { cache, faults, .. } = rig().await;
+    scope(cache.clone(), async {
+        let row = Row::new();
+        read(&row, 1).await;
+        settled(&cache).await;
+        faults.fail_reads();
+        for _ in 0..5 {
+            read(&row, 1).await;
+        }
+        assert_eq!(missed(&row, 1).await, Some(Miss::Shed));
+        faults.heal();
+        assert_eq!(missed(&row, 1).await, None, "the test has to wait for it");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_is_said_once_that_the_store_is_not_asked_and_once_that_it_is_again() {
+    let traced = Traced::default();
+    let _heard = traced.hear();
+    let events = ["the store is not asked for a while", "the store answers again"];
+    let said = || events.map(|event| traced.said(event));
+    let Rig { cache, clock, faults } = rig().await;
+    scope(cache.clone(), async {
+        let row = Row::new();
+        read(&row, 1).await;
+        settled(&cache).await;
+        for outage in 1..=2 {
+            faults.fail_reads();
+            for _ in 0..10 {
+                read(&row, 1).await;
+                clock.advance(Duration::from_secs(2));
+            }
+            assert_eq!(said(), [outage, outage - 1], "{:#?}", traced.events());
+            faults.heal();
+            assert_eq!(missed(&row, 1).await, None);
+            assert_eq!(said(), [outage, outage], "{:#?}", traced.events());
+        }
     })
     .await;
 }

@@ -158,3 +158,146 @@ fn an_invalidation_is_let_through_whatever_the_state_and_closes_it() {
     rig.breaker.admit_urgent().end(Health::Well);
     assert!(!rig.breaker.is_open());
 }
+
+#[test]
+fn after_it_was_closed_it_takes_as_many_failures_to_open_it_again() {
+    let rig = rig();
+    for _ in 0..5 {
+        assert!(rig.call(Health::Failing));
+    }
+    rig.advance(125);
+    assert!(rig.call(Health::Well));
+    for _ in 0..4 {
+        assert!(rig.call(Health::Failing));
+    }
+    assert!(!rig.breaker.is_open());
+}
+
+#[test]
+fn what_is_still_owed_after_the_first_was_answered_holds_reads_back_for_no_longer_than_a_pause() {
+    let reads_after = |millis| {
+        let rig = rig();
+        rig.debts.owe(&epoch::register(), 0);
+        rig.open();
+        rig.breaker.admit_urgent().end(Health::Well);
+        rig.advance(millis);
+        rig.call(Health::Well)
+    };
+    assert_eq!([0, 49, 50, 10_000].map(reads_after), [false, false, true, true]);
+}
+
+#[test]
+fn an_invalidation_that_is_not_answered_makes_those_that_were_count_no_more() {
+    let rig = rig();
+    rig.debts.owe(&epoch::register(), 0);
+    rig.open();
+    rig.breaker.admit_urgent().end(Health::Well);
+    rig.breaker.admit_urgent().end(Health::Late);
+    rig.advance(10_000);
+    assert!(!rig.call(Health::Well), "a read was the probe");
+}
+
+#[test]
+fn what_was_answered_before_it_opened_anew_counts_no_more() {
+    let rig = rig();
+    rig.debts.owe(&epoch::register(), 0);
+    rig.open();
+    rig.breaker.admit_urgent().end(Health::Well);
+    rig.debts.pay(&epoch::register());
+    rig.advance(50);
+    assert!(rig.call(Health::Well));
+    rig.debts.owe(&epoch::register(), 0);
+    rig.open();
+    rig.advance(10_000);
+    assert!(!rig.call(Health::Well), "a read was the probe");
+}
+
+#[tokio::test]
+async fn who_delivers_is_not_called_by_each_call_that_is_shed() {
+    let rig = rig();
+    let is_called = async || tokio::time::timeout(Duration::ZERO, rig.debts.called(0)).await.is_ok();
+    rig.debts.owe(&epoch::register(), 0);
+    rig.open();
+    rig.advance(125);
+    for _ in 0..2 {
+        assert!(!rig.call(Health::Well));
+        assert!(is_called().await);
+        rig.advance(49);
+        assert!(!rig.call(Health::Well));
+        assert!(!is_called().await, "it is called before it can have tried");
+        rig.advance(1);
+    }
+}
+
+#[test]
+fn an_invalidation_that_fails_is_a_probe_that_failed() {
+    let rig = rig();
+    rig.open();
+    for pause in [250, 500, 1000, 1000] {
+        rig.advance(10_000);
+        rig.breaker.admit_urgent().end(Health::Late);
+        rig.advance(pause - 1);
+        assert!(!rig.call(Health::Late), "a pause of {pause} ms was cut short");
+    }
+    rig.advance(1);
+    assert!(rig.call(Health::Well));
+    assert!(!rig.breaker.is_open());
+}
+
+#[test]
+fn an_invalidation_that_fails_beside_a_probe_says_nothing_that_the_probe_does_not() {
+    let rig = rig();
+    rig.open();
+    rig.advance(125);
+    let probe = rig.breaker.admit().expect("a probe");
+    rig.breaker.admit_urgent().end(Health::Late);
+    probe.end(Health::Late);
+    rig.advance(250);
+    assert!(rig.call(Health::Well), "one failure was counted twice");
+}
+
+#[cfg(feature = "redis")]
+mod held {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_is_told_what_it_is_owed_now_before_it_is_read() {
+        let rig = rig();
+        rig.debts.owe(&epoch::register(), 0);
+        rig.breaker.hold();
+        assert!(!rig.call(Health::Well), "a read was the first");
+        rig.debts.called(0).await;
+        rig.debts.pay(&epoch::register());
+        rig.breaker.admit_urgent().end(Health::Well);
+        assert!(!rig.breaker.is_open());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_node_that_is_owed_nothing_any_more() {
+        let rig = rig();
+        rig.breaker.hold();
+        assert!(rig.breaker.is_open());
+        assert!(rig.call(Health::Well));
+        assert!(!rig.breaker.is_open());
+    }
+
+    #[test]
+    fn it_is_done_without_for_a_while_if_it_does_not_answer() {
+        let rig = rig();
+        rig.breaker.hold();
+        assert!(rig.call(Health::Late));
+        rig.advance(186);
+        assert!(!rig.call(Health::Late), "it is asked again before the pause is over");
+        rig.advance(64);
+        assert!(rig.call(Health::Well));
+    }
+
+    #[test]
+    fn one_that_is_open_already_opens_no_earlier_for_it() {
+        let rig = rig();
+        rig.open();
+        rig.breaker.hold();
+        rig.advance(90);
+        assert!(!rig.call(Health::Well), "its pause was cut short");
+    }
+}

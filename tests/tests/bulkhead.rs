@@ -257,6 +257,34 @@ async fn a_queue_that_is_full_turns_away_at_once() {
 }
 
 #[tokio::test]
+async fn who_has_left_a_queue_leaves_room_in_it() {
+    let cache = Cache::builder().max_loads(1).load_queue(1, Duration::from_secs(60)).build().unwrap();
+    let row = Row::with_gate(0);
+    let first = all(&cache, 0..1, |id| {
+        let row = row.clone();
+        async move { rejects(&row, id).await }
+    });
+    row.has_loads(1).await;
+    let waits = |id| tokio::time::timeout(Duration::from_millis(10), scope(cache.clone(), rejects(&row, id)));
+    for id in 1..=3 {
+        assert!(waits(id).await.is_err(), "it is turned away");
+    }
+    // Those who get a place leave it too.
+    let mut next = tokio::spawn(scope(cache.clone(), {
+        let row = row.clone();
+        async move { rejects(&row, 4).await }
+    }));
+    assert!(tokio::time::timeout(Duration::from_millis(10), &mut next).await.is_err());
+    row.gate.add_permits(1);
+    assert!(ended(first).await[0].is_ok());
+    row.has_loads(2).await;
+    assert!(waits(5).await.is_err(), "it is turned away");
+    row.gate.add_permits(1);
+    assert!(next.await.unwrap().is_ok());
+    assert_eq!(cache.stats().total.overloaded, 0);
+}
+
+#[tokio::test]
 async fn who_says_so_fails_rather_than_load() {
     let cache = Cache::builder().max_loads(1).load_queue(10, Duration::from_millis(10)).build().unwrap();
     let row = Row::with_gate(0);

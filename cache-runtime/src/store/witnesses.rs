@@ -279,17 +279,4 @@ impl fmt::Debug for Witnessed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn witnesses_are_apart_from_the_epoch_and_from_each_other_as_far_as_there_are_places() {
-        for places in 1..20 {
-            let place = |name: &Name| xxhash_rust::xxh3::xxh3_64(name.as_str().as_bytes()) as usize % places;
-            let mut at: Vec<usize> = names(places, place).iter().chain([&epoch::name()]).map(place).collect();
-            at.sort_unstable();
-            at.dedup();
-            assert_eq!(at.len(), places.min(1 + MOST_WITNESSES));
-        }
-    }
-}
+mod tests;

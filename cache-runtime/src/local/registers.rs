@@ -248,3 +248,174 @@ impl Shard {
         self.tags.len() + self.keys.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const MOST: usize = 1000;
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn tag(number: usize) -> Register {
+        Register::Tag(Name::new(format!("t{number}").as_bytes()))
+    }
+
+    fn key(number: usize) -> Register {
+        Register::Key(name(number))
+    }
+
+    fn name(number: usize) -> Name {
+        Name::new(format!("k{number}").as_bytes())
+    }
+
+    fn mark() -> Mark {
+        Mark { id: MarkId(7), life: LONG, strict: false, renew: false, late: false }
+    }
+
+    fn lease(expires: Moment) -> Lease {
+        Lease { id: LeaseId(7), generation: None, expires }
+    }
+
+    fn token(state: State) -> u64 {
+        let State::Token(Token(token)) = state else { panic!("{state:?}") };
+        u64::try_from(token).unwrap()
+    }
+
+    /// A shard in which nothing is idle: loads have just begun that captured every token.
+    fn full(register: fn(usize) -> Register, now: Moment) -> (Shard, Vec<Arc<Cell>>) {
+        let mut shard = Shard::new(MOST);
+        let cells = (0..MOST).map(|number| {
+            let token = token(shard.state_or_create(&register(number), now));
+            shard.cell(&register(number), token, now).unwrap()
+        });
+        let cells = cells.collect();
+        assert_eq!(shard.len(), MOST);
+        (shard, cells)
+    }
+
+    fn living(cells: &[Arc<Cell>], now: Moment) -> usize {
+        cells.iter().filter(|cell| cell.current(now).is_some()).count()
+    }
+
+    #[test]
+    fn a_full_shard_gives_up_half_of_its_tokens() {
+        let now = Moment(0).after(LONG);
+        for register in [tag, key] {
+            let (mut shard, cells) = full(register, now);
+            shard.state_or_create(&register(MOST), now);
+            assert_eq!(shard.len(), MOST / 2 + 1);
+            // Who holds the cell of one that is forgotten finds out.
+            assert_eq!(living(&cells, now), MOST / 2);
+            for number in MOST + 1..3 * MOST {
+                shard.state_or_create(&register(number), now);
+                assert!(shard.len() <= MOST);
+            }
+        }
+    }
+
+    #[test]
+    fn marks_and_leases_make_room_as_tokens_do_and_are_not_given_up() {
+        let now = Moment(0).after(LONG);
+        for register in [tag, key] {
+            let mut shard = Shard::new(MOST);
+            for number in 0..MOST {
+                shard.mark(&register(number), mark(), now);
+            }
+            for number in MOST..2 * MOST {
+                shard.state_or_create(&register(number), now);
+                assert!(shard.len() <= MOST + 1);
+            }
+            assert!((0..MOST).all(|number| matches!(shard.state(&register(number), now), State::Pending { .. })));
+            let (mut shard, _) = full(tag, now);
+            shard.mark(&register(MOST), mark(), now);
+            assert_eq!(shard.len(), MOST / 2 + 1);
+        }
+        let (mut shard, _) = full(tag, now);
+        shard.set_lease(&name(0), lease(now.after(LONG)), now);
+        assert_eq!(shard.len(), MOST / 2 + 1);
+        let (mut shard, _) = full(key, now);
+        (0..MOST).for_each(|number| shard.set_lease(&name(number), lease(now.after(LONG)), now));
+        shard.state_or_create(&tag(0), now);
+        assert!((0..MOST).all(|number| shard.lease(&name(number), now).is_some()));
+    }
+
+    #[test]
+    fn a_key_is_swept_once_nothing_is_known_of_it() {
+        let now = Moment(0).after(LONG);
+        let late = now.after(LONG);
+        let idle = |shard: &mut Shard| {
+            shard.sweep_at = 0;
+            shard.make_room(late);
+            shard.len() == 0
+        };
+        let shard = || Shard::new(MOST);
+        let mut leased = shard();
+        leased.set_lease(&name(0), lease(late), now);
+        assert!(idle(&mut leased), "its lease has expired");
+        leased.set_lease(&name(0), lease(late.after(LONG)), now);
+        assert!(!idle(&mut leased), "it is leased");
+
+        let mut depended_on = shard();
+        let token = token(depended_on.state_or_create(&key(0), now));
+        let cell = depended_on.cell(&key(0), token, now);
+        assert!(!idle(&mut depended_on), "an entry depends on it");
+        drop(cell);
+        assert!(idle(&mut depended_on));
+
+        let mut wanted = shard();
+        wanted.state_or_create(&key(0), late);
+        assert!(!idle(&mut wanted), "a load may come to depend on it");
+
+        let mut marked = shard();
+        marked.mark(&key(0), Mark { life: 2 * LONG, ..mark() }, now);
+        assert!(!idle(&mut marked), "it is marked");
+        let mut was_marked = shard();
+        was_marked.mark(&key(0), mark(), now);
+        assert!(idle(&mut was_marked), "its mark has expired");
+    }
+
+    #[test]
+    fn what_nothing_is_known_of_takes_no_room() {
+        let now = Moment(0).after(LONG);
+        let mut shard = Shard::new(MOST);
+        shard.set_lease(&name(0), lease(now.after(LONG)), now);
+        shard.end_lease(&name(0));
+        for register in [tag(0), key(0)] {
+            shard.mark(&register, mark(), now);
+            shard.revoke(&register, Some(mark().id), now);
+        }
+        assert_eq!(shard.len(), 0);
+    }
+
+    #[test]
+    fn forgetting_leaves_marks_under_new_tokens() {
+        let now = Moment(0).after(LONG);
+        for register in [tag, key] {
+            let (mut shard, cells) = full(register, now);
+            shard.mark(&register(0), mark(), now);
+            let before = shard.state(&register(0), now);
+            shard.forget(now);
+            let after = shard.state(&register(0), now);
+            assert!(matches!(after, State::Pending { .. }) && after != before);
+            assert_eq!((shard.len(), living(&cells[1..], now)), (1, 0));
+            shard.revoke(&register(0), Some(mark().id), now);
+            assert_eq!(shard.state(&register(0), now), State::Absent);
+        }
+    }
+
+    #[test]
+    fn a_token_dies_with_its_mark_to_the_moment() {
+        let now = Moment(0).after(LONG);
+        let mut shard = Shard::new(MOST);
+        shard.mark(&tag(0), mark(), now);
+        let State::Pending { token: Token(token), .. } = shard.state(&tag(0), now) else { panic!("a mark") };
+        let cell = shard.cell(&tag(0), u64::try_from(token).unwrap(), now).unwrap();
+        let (last, end) = (Moment(now.after(LONG).0 - 1), now.after(LONG));
+        assert!(cell.holds(u64::try_from(token).unwrap(), last) && cell.current(last).is_some());
+        assert!(!cell.holds(u64::try_from(token).unwrap(), end) && cell.current(end).is_none());
+        shard.set_lease(&name(0), lease(end), now);
+        assert!(shard.lease(&name(0), last).is_some() && shard.lease(&name(0), end).is_none());
+    }
+}

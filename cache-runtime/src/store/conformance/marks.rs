@@ -15,6 +15,8 @@ pub(super) const LAWS: &[Law] = &[
     ("a revocation under an ended mark takes a plain token", |bench| Box::pin(takes_plain_token(bench))),
     ("a mark expires by itself", |bench| Box::pin(expires(bench))),
     ("a dead mark does not live on with others", |bench| Box::pin(dead_among_others(bench))),
+    ("a mark stands when another died, with no renewal between", |bench| Box::pin(outlives_another(bench))),
+    ("a revocation finds out that a mark died", |bench| Box::pin(revocation_finds_dead(bench))),
     ("a renewal that finds a dead mark has a new token", |bench| Box::pin(renewal_finds_dead(bench))),
     ("what was captured of a marked key ends with the mark", |bench| Box::pin(captured_under_mark(bench))),
     ("delivered twice or late does no harm", |bench| Box::pin(twice_or_late(bench))),
@@ -202,6 +204,26 @@ async fn dead_among_others(bench: &Bench<'_>) -> Result<(), Seen> {
     bench.later().await;
     bench.mark(&targets, Mark { renew: true, life: LONG, ..living }).await?;
     pending("a strict mark that died", bench.state(&tag).await?)?;
+    bench.revoke(&targets, Some(living.id)).await?;
+    same("when the living one ended", bench.state(&tag).await?, State::Absent)
+}
+
+async fn outlives_another(bench: &Bench<'_>) -> Result<(), Seen> {
+    let (tag, dead, living) = (bench.tag("tag"), new_mark(SHORT), Mark { strict: true, ..new_mark(LONG) });
+    let targets = tags(&[&tag]);
+    bench.mark(&targets, dead).await?;
+    bench.mark(&targets, living).await?;
+    bench.later().await;
+    same("what a load sees", is_strict(bench.create(&tag).await?), Some(true))?;
+    same("what a read sees", is_strict(bench.state(&tag).await?), Some(true))
+}
+
+async fn revocation_finds_dead(bench: &Bench<'_>) -> Result<(), Seen> {
+    let (tag, dead, living) = (bench.tag("tag"), new_mark(SHORT), new_mark(LONG));
+    let targets = tags(&[&tag]);
+    bench.mark(&targets, dead).await?;
+    bench.mark(&targets, living).await?;
+    bench.later().await;
     bench.revoke(&targets, Some(living.id)).await?;
     same("when the living one ended", bench.state(&tag).await?, State::Absent)
 }

@@ -62,9 +62,13 @@ async fn nothing_from_before_is_served_after_it(cache: Cache, other: Cache) {
     let row = Row::new();
     is_stored(&row, 7).await;
     scope(other.clone(), is_stored(&row, 7)).await;
+    let bare_fills = cache.stats().function("bare").fills;
+    assert_eq!(bare(&row, 8).await, Ok(1));
+    until("it is stored", async || cache.stats().function("bare").fills > bare_fills).await;
     let written = row.write();
     assert_eq!(cache.clear().await, Delivery::Applied);
-    assert_eq!((read(&row, 7).await, sum(&row, 7).await), (Ok(written), Ok(written)));
+    assert_eq!(cache.stats().function("clear").applied, 1);
+    assert_eq!((read(&row, 7).await, sum(&row, 7).await, bare(&row, 8).await), (Ok(written), Ok(written), Ok(written)));
     until("the other has heard of it", async || scope(other.clone(), sum(&row, 7)).await == Ok(written)).await;
     assert_eq!(scope(other, read(&row, 7)).await, Ok(written));
 }

@@ -571,6 +571,16 @@ async fn what_is_still_running_says_so(cache: Cache, _: Cache) {
     is(&only_in_tasks(&cache, task).await, ABSENT, Ending::Running, None);
 }
 
+async fn records_that_are_applied_are_a_mutation(cache: Cache, _: Cache) {
+    let transaction = cache.transaction(async |collected| {
+        let _ = cache.invalidate("row:7").await;
+        collected.records()
+    });
+    let records = transaction.await;
+    let call = only(&cache, async { cache.apply(&records).await.unwrap() }).await;
+    assert!(matches!(call.ending, Ending::Mutated { keys: 1, tags: 0, told: Told::Applied, .. }), "{call}");
+}
+
 async fn entries_by_hand_are_listed(cache: Cache, _: Cache) {
     static ROW: Site = Site::cached("explain", "by_hand").key("row:{id}");
     let entry = || cache.entry(&ROW, returns::<u64>().kind()).key(&[&7]).ttl(Duration::from_secs(60));
@@ -620,6 +630,7 @@ on_every_store! {
     what_rests_on_something_odd_is_refused
     a_dropped_call_says_so
     what_is_still_running_says_so
+    records_that_are_applied_are_a_mutation
     entries_by_hand_are_listed
     no_argument_is_in_an_explanation
 }

@@ -149,6 +149,9 @@ async fn an_invalidation_without_a_body_has_it_if_it_says_so(cache: Cache, _: Ca
     let forget = cache.invalidation(&FORGET).keys(&[&7]).grace(Duration::from_secs(3600));
     assert_eq!(forget.apply().await, Delivery::Applied);
     is_not_stored(&row, 7).await;
+    let forget = cache.invalidation(&FORGET).keys(&[&9]).grace(Duration::from_secs(3600));
+    assert_eq!(cache.defer_invalidations(forget.apply()).await, Delivery::Deferred);
+    is_not_stored(&Row::new(), 9).await;
     assert_eq!(cache.invalidation(&FORGET).keys(&[&8]).apply().await, Delivery::Applied);
     let other = Row::new();
     until("it is stored", async || {
@@ -187,6 +190,22 @@ async fn it_lasts_as_long_as_it_says_and_no_longer() {
             sum(&row, 7).await;
         }
         assert_eq!(row.loads(), before + 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_mutation_ends_its_own_mark() {
+    let clock = Clock::held();
+    let cache = Cache::builder().clock(clock.clone()).hold_off(Duration::from_secs(7200)).build().unwrap();
+    scope(cache, async {
+        let row = Row::new();
+        write_key(&row, 7).await.unwrap();
+        clock.advance(Duration::from_millis(3_600_001));
+        read(&row, 7).await;
+        let before = row.loads();
+        read(&row, 7).await;
+        assert_eq!(row.loads(), before, "what was loaded after the grace is stored");
     })
     .await;
 }

@@ -16,10 +16,13 @@ use cache_runtime::cached;
 use cache_runtime::invalidates;
 use cache_runtime::returns;
 use cache_runtime::scope;
+use tokio::sync::oneshot;
 
+use crate::common::GUARD;
 use crate::common::Row;
 use crate::common::settled;
 use crate::common::soon;
+use crate::common::traced::Traced;
 use crate::common::until;
 
 #[cached(ttl = "5m", key = "row:{id}", tags = ["rows", "row:{id}"], skip(row))]
@@ -232,6 +235,116 @@ async fn reads(row: Arc<Row>) -> (u64, u64) {
     (read(&row, 1).await, read(&row, 2).await)
 }
 
+async fn in_a_savepoint_the_result_is_asked_too(cache: Cache, _: Cache) {
+    for (changed, seen) in [(false, (1, 1)), (true, (3, 3))] {
+        let row = Row::new();
+        assert_eq!(cache.invalidate_tags(["rows"]).await, Delivery::Applied);
+        stored(&row).await;
+        cache
+            .transaction(async |_| {
+                cache.transaction(async |_| change(&row, 1, Ok(Order { changed, ..order(2) })).await.unwrap()).await;
+                row.write();
+            })
+            .await;
+        assert_eq!((read(&row, 1).await, read(&row, 2).await), seen, "changed: {changed}");
+    }
+}
+
+/// Ends a transaction around `mutation` while that runs; then `change`s the row and lets it end with `result`.
+async fn outlived<T: Send + 'static, F>(
+    cache: &Cache,
+    row: &Arc<Row>,
+    mutation: impl FnOnce(Arc<Row>, oneshot::Receiver<T>) -> F,
+    result: T,
+) where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let (tell, told) = oneshot::channel();
+    let mut running = None;
+    let transaction = async {
+        running = Some(tokio::spawn(scope::current().carry(mutation(row.clone(), told))));
+        until("it runs", async || row.version.load(Ordering::SeqCst) > 1).await;
+    };
+    cache.defer_invalidations(transaction).await;
+    stored_as(row, 2).await;
+    row.write();
+    assert!(tell.send(result).is_ok());
+    soon("it has ended", running.unwrap()).await.unwrap();
+}
+
+/// The rows 1 and 2, read at that version and stored.
+async fn stored_as(row: &Row, version: u64) {
+    until("it is stored", async || {
+        let before = row.loads();
+        let read = (read(row, 1).await, read(row, 2).await);
+        row.loads() == before && read == (version, version)
+    })
+    .await;
+}
+
+async fn a_result_that_comes_after_the_transaction_is_told_of(cache: Cache, _: Cache) {
+    let row = Row::new();
+    let place = async |row: Arc<Row>, told: oneshot::Receiver<u64>| {
+        place_and_then(&row, 1, async { Ok(order(told.await.unwrap())) }).await.map(drop)
+    };
+    outlived(&cache, &row, |row, told| async move { place(row, told).await }, 2).await;
+    until("its own row is invalidated", async || read(&row, 1).await == 3).await;
+    until("the row that the result names is invalidated", async || read(&row, 2).await == 3).await;
+}
+
+async fn one_who_changed_nothing_after_the_transaction_invalidates_nothing(cache: Cache, _: Cache) {
+    let row = Row::new();
+    let change = |row: Arc<Row>, told: oneshot::Receiver<bool>| async move {
+        change_and_then(&row, 1, async { told.await.unwrap() }).await.map(drop)
+    };
+    outlived(&cache, &row, change, false).await;
+    tokio::time::sleep(GUARD).await;
+    assert_eq!(read(&row, 1).await, 2);
+}
+
+async fn in_a_transaction_that_nobody_told_of_the_result_is_read_too(_: Cache, _: Cache) {
+    #[invalidates(key = "row:{result}", mode = after, in_transaction)]
+    async fn uncommitted(row: &Row, id: u64) -> u64 {
+        row.write();
+        id
+    }
+    let row = Row::new();
+    stored(&row).await;
+    uncommitted(&row, 2).await;
+    until("it is invalidated", async || read(&row, 2).await == 2).await;
+    assert_eq!(read(&row, 1).await, 1);
+}
+
+#[tokio::test]
+async fn a_result_that_cannot_be_written_is_told_of() {
+    #[derive(Clone, serde::Serialize)]
+    struct Found {
+        share: f64,
+    }
+    #[invalidates(key = "share:{share:json}")]
+    async fn of_argument(share: f64) {
+        let _ = share;
+    }
+    #[invalidates(key = "share:{result:json}")]
+    async fn of_result(share: f64) -> Result<Found, ()> {
+        Ok(Found { share })
+    }
+    let cache = Cache::memory();
+    scope(cache.clone(), async {
+        for (at, share) in [1.5, f64::NAN].into_iter().enumerate() {
+            let traced = Traced::default();
+            let _heard = traced.hear();
+            of_argument(share).await;
+            assert_eq!(traced.said("as `json` could not be serialized"), at, "{:#?}", traced.events());
+            of_result(share).await.map(drop).unwrap();
+            assert_eq!(traced.said("as `json` could not be serialized"), 2 * at, "{:#?}", traced.events());
+        }
+    })
+    .await;
+    assert_eq!(["of_argument", "of_result"].map(|name| cache.stats().function(name).unnamed), [1, 1]);
+}
+
 async fn in_a_transaction_one_who_changed_nothing_takes_back_only_his_own(cache: Cache, _: Cache) {
     let row = Row::new();
     stored(&row).await;
@@ -275,6 +388,10 @@ on_every_store! {
     an_error_invalidates_whatever_a_success_would_say
     a_panic_and_a_drop_invalidate_whatever_a_success_would_say
     in_a_transaction_the_result_is_asked_too
+    in_a_savepoint_the_result_is_asked_too
+    a_result_that_comes_after_the_transaction_is_told_of
+    one_who_changed_nothing_after_the_transaction_invalidates_nothing
+    in_a_transaction_that_nobody_told_of_the_result_is_read_too
     in_a_transaction_one_who_changed_nothing_takes_back_only_his_own
     by_hand_it_reads_the_same
 }

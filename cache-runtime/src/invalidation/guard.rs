@@ -135,10 +135,8 @@ impl Guard {
     }
 
     /// Ends where the body is not run. What was marked has changed nothing, so marks that cannot be taken off now are left to expire.
-    pub(super) fn call_off(mut self) {
-        *self.cleared.get_mut() = true;
-        lock(&self.renewals).take();
-        let marked = std::mem::take(&mut lock(&self.held).marked);
+    pub(super) fn call_off(self) {
+        let marked = std::mem::take(&mut *lock(&self.held)).marked;
         let (core, id) = (self.core.clone(), self.id);
         self.core.finish(Box::pin(async move { drop(revoke_all(&core, &marked, Some(id)).await) }));
     }

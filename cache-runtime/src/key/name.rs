@@ -119,6 +119,23 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_text_stays_readable() {
+        let longest = "x".repeat(Name::LONGEST);
+        assert_eq!(Name::new(longest.as_bytes()).as_str(), longest);
+    }
+
+    #[test]
+    fn what_was_stored_is_the_name_it_was() {
+        for text in ["user:7", "a b", "", &"x".repeat(300), &"a".repeat(41)] {
+            let name = Name::new(text.as_bytes());
+            assert_eq!(Name::stored(name.as_str().as_bytes()), Some(name), "{text:?}");
+        }
+        for text in ["#epoch", "#", "a b", "", &format!("#{}", "x".repeat(40)), &"x".repeat(300)] {
+            assert_eq!(Name::stored(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
     fn text_cannot_pose_as_a_hash() {
         let hash = Name::new(b"a b");
         assert_ne!(Name::new(hash.as_str().as_bytes()), hash);

@@ -29,7 +29,6 @@ impl Guard {
 
     /// Takes over what a guard within this one holds.
     pub(in crate::invalidation) fn absorb(&self, inner: Self) {
-        inner.cleared.store(true, Ordering::Release);
         let within = std::mem::take(&mut *lock(&inner.held));
         let renews = !within.marked.is_empty();
         {

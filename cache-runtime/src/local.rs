@@ -472,6 +472,9 @@ impl Store for Local {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Cache;
+    use crate::outcome::returns;
+    use crate::site::Site;
     use crate::store::conformance;
     use crate::store::conformance::Subject;
     use crate::store::conformance::Waiting;
@@ -504,6 +507,23 @@ mod tests {
             assert!(local.heaviest() >= Some(least), "{mebibytes} MiB: {:?}", local.heaviest());
         }
         assert_eq!(Local::new(Capacity::Entries(10), Clock::held()).heaviest(), None);
+    }
+
+    #[tokio::test]
+    async fn it_keeps_no_more_than_its_capacity_says() {
+        static TEXT: Site = Site::cached("local", "text").key("text:{id}");
+        let kept = async |capacity, length| {
+            let cache = Cache::builder().capacity(capacity).build().unwrap();
+            for id in 0..1000_u64 {
+                let entry = cache.entry(&TEXT, returns::<String>().kind()).key(&[&id]).ttl(Duration::from_secs(60));
+                assert!(entry.put("x".repeat(length)).await);
+            }
+            cache.core().local.as_ref().unwrap().len()
+        };
+        let entries = kept(Capacity::Entries(100), 10).await;
+        assert!((50..=100).contains(&entries), "{entries} are kept");
+        let bytes = kept(Capacity::Bytes(1 << 20), 10_000).await;
+        assert!((50..=104).contains(&bytes), "{bytes} are kept");
     }
 
     #[tokio::test]

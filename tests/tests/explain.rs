@@ -644,6 +644,18 @@ async fn with<F: AsyncFn(Cache)>(build: impl Fn() -> cache_runtime::Builder, law
 }
 
 #[tokio::test]
+async fn a_hit_that_nobody_explains_has_its_span_too() {
+    let row = Row::new();
+    let cache = Cache::memory();
+    scope(cache.clone(), read(&row, 7)).await;
+    let traced = Traced::default();
+    scope(cache, read(&row, 7)).with_subscriber(traced.dispatch()).await;
+    let [span] = &traced.spans()[..] else { panic!("{:#?}", traced.spans()) };
+    let said = [Some(module_path!()), Some("read"), None, None, Some("hit")].map(|said| said.map(str::to_owned));
+    assert_eq!((span.name, called(span)), ("cache_access", said));
+}
+
+#[tokio::test]
 async fn an_expired_entry_says_so() {
     let clock = Clock::held();
     with(

@@ -109,7 +109,7 @@ pub(crate) struct Load {
     pub(crate) fallback: Option<Fallback>,
     /// Whether it is there to refresh what its caller could be given at once.
     pub(crate) refreshes: bool,
-    /// When its caller is given the fallback without waiting for it any longer.
+    /// When its caller is given the fallback without waiting for it any longer, which is not said of one that was invalidated.
     pub(crate) soft_deadline: Option<Moment>,
     pub(crate) began: Moment,
     pub(crate) created: u64,

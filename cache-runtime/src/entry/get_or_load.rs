@@ -25,7 +25,6 @@ use crate::explain::Ending;
 use crate::explain::Stale;
 use crate::outcome::Cacheable;
 use crate::outcome::Outcome;
-use crate::outcome::Split;
 use crate::policy::TimeToLive;
 use crate::read::Landing;
 
@@ -156,7 +155,7 @@ impl<T> Calling<T> {
                 Poll::Ready(old.unwrap_or(whole))
             }
             Stage::Alone(alone) => {
-                alone.end(matches!(K::split(&whole), Split::Failed));
+                alone.end(self.parts.has_failed::<K>(&whole, &self.ttl));
                 Poll::Ready(whole)
             }
             Stage::New | Stage::Accessing(..) | Stage::Over => Poll::Ready(whole),
@@ -169,7 +168,7 @@ impl<T> Calling<T> {
         K::Value: Cacheable,
     {
         let core = self.parts.cache.core();
-        let loading = self.stage.loading().filter(|loading| !loading.is_known_to_be_old())?;
+        let loading = self.stage.loading()?;
         let old = whole::<K>(loading.fallback()?)?;
         loading.fall_back(core, why);
         loading.detach();

@@ -238,7 +238,7 @@ impl Parts {
             (Split::Value(value), _) => self.stored(Some(Arc::new(value.clone())), ttl.of(value)),
             (Split::Empty, Some(ttl)) => self.stored(None, ttl),
             (Split::Empty, None) => Landing::Empty,
-            (Split::Failed, Some(for_failures)) if K::error(whole).is_some_and(|error| ttl.keeps(error)) => {
+            (Split::Failed, Some(for_failures)) if !self.has_failed::<K>(whole, ttl) => {
                 match self.stored(K::failure(whole), for_failures) {
                     Landing::Stored { value, ttl, origin, .. } => Landing::Stored { value, ttl, origin, failed: true },
                     other => other,
@@ -246,6 +246,11 @@ impl Parts {
             }
             (Split::Failed, _) => Landing::Failed,
         }
+    }
+
+    /// Whether what the function returned is an error, and none that is an answer.
+    pub(super) fn has_failed<K: Outcome>(&self, whole: &K::Whole, ttl: &impl TimeToLive<K::Value>) -> bool {
+        matches!(K::split(whole), Split::Failed) && !K::error(whole).is_some_and(|error| ttl.keeps(error))
     }
 
     pub(super) fn stored(&self, value: Option<Value>, ttl: Duration) -> Landing {

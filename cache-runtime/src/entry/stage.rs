@@ -172,11 +172,6 @@ impl Loading {
         }
     }
 
-    /// Whether that was invalidated, so that only an error is worse.
-    pub(super) fn is_known_to_be_old(&self) -> bool {
-        self.load.fallback.as_ref().is_some_and(|fallback| fallback.invalidated)
-    }
-
     /// Whether its caller can be given that at once.
     pub(super) fn is_a_refresh(&self) -> bool {
         self.load.refreshes

@@ -109,7 +109,7 @@ reasons! {
         OthersFailed "others_failed" "the loads of two others failed while it waited"
         NameClash "name_clash" "another function has the same name, and neither has a key"
         Unnamed "unnamed" "a part of its key or of a tag could not be written"
-        OtherOutcome "other_outcome" "another function of the same key found nothing, which this one cannot return"
+        OtherOutcome "other_outcome" "another function of the same key, whose load it waited for, found nothing or an error, which this one cannot return"
     }
 
     /// Why what a function returned was not stored.

@@ -139,7 +139,6 @@ impl<R, L: Clone> Drop for Leader<R, L> {
             return;
         }
         let Some(waiter) = self.successor() else { return };
-        self.over = true;
         let next = self.flights.leader(&self.key, self.flight.clone(), self.right.take());
         // If it is gone by now, the lead comes back in the error and is dropped, which hands it on.
         drop(waiter.to.send(Verdict::Lead(next)));

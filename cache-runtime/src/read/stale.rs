@@ -50,7 +50,7 @@ pub(crate) struct Fallback {
     /// Whether it is a hit that was to be refreshed before its time.
     is_fresh: bool,
     /// Whether it is known to be out of date, so that only an error is worse.
-    pub(crate) invalidated: bool,
+    invalidated: bool,
 }
 
 impl Fallback {

@@ -384,6 +384,21 @@ mod tests {
         }
 
         #[test]
+        fn the_same_is_read_whatever_registers_are_known(header in headers(), known in dependencies()) {
+            let key = Name::new(b"user:7");
+            let bytes = Bytes::from(encoded(&header, &key, b"{}"));
+            let own = || header.dependencies.iter().map(|dependency| dependency.register.clone());
+            let alike = own().map(|register| match register {
+                Register::Tag(name) => Register::Key(name),
+                Register::Key(name) => Register::Tag(name),
+            });
+            let others = || known.iter().map(|dependency| dependency.register.clone());
+            for known in [others().chain(own()).collect::<Vec<_>>(), alike.chain(others()).chain(own()).collect()] {
+                prop_assert_eq!(&Stored::decode(&key, &bytes, &known).unwrap().header, &header);
+            }
+        }
+
+        #[test]
         fn nothing_is_read_as_nothing_and_no_value_as_nothing(header in headers(), flip in 1..=255_u8) {
             let key = Name::new(b"user:7");
             let empty = header.encode_empty(&key).unwrap();
@@ -422,17 +437,34 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_entry_moved_to_another_key_is_no_entry() {
-        let header = Header {
+    /// Of an entry with so many dependencies.
+    fn header(dependencies: usize) -> Header {
+        let dependency = |number: usize| Dependency {
+            register: Register::Tag(Name::new(number.to_string().as_bytes())),
+            token: Token(1),
+        };
+        Header {
             schema: 1,
             version: 0,
             created: 0,
             ttl: Duration::from_secs(1),
             load: Duration::ZERO,
             even_invalidated: false,
-            dependencies: Vec::new(),
-        };
+            dependencies: (0..dependencies).map(dependency).collect(),
+        }
+    }
+
+    #[test]
+    fn an_entry_has_as_many_dependencies_as_it_may_and_no_more() {
+        let (key, most) = (Name::new(b"user:7"), header(MOST_DEPENDENCIES));
+        let bytes = Bytes::from(encoded(&most, &key, b"{}"));
+        assert_eq!(Stored::decode(&key, &bytes, &[]).unwrap().header, most);
+        assert_eq!(header(MOST_DEPENDENCIES + 1).encode_empty(&key), Err(Unreadable::Length));
+    }
+
+    #[test]
+    fn an_entry_moved_to_another_key_is_no_entry() {
+        let header = header(0);
         let bytes = Bytes::from(encoded(&header, &Name::new(b"user:7"), b"{}"));
         assert_eq!(Stored::decode(&Name::new(b"user:8"), &bytes, &[]).unwrap_err(), Unreadable::Key);
     }

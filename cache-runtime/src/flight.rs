@@ -296,3 +296,6 @@ impl<R, L: Clone> fmt::Debug for Flights<R, L> {
         f.debug_struct("Flights").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

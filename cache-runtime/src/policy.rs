@@ -317,6 +317,19 @@ mod tests {
     }
 
     #[test]
+    fn a_time_to_live_that_asks_no_value_is_known_before_there_is_one() {
+        fn fixed(ttl: &impl TimeToLive<u64>) -> Option<Duration> {
+            ttl.fixed()
+        }
+        static SITE: Site = Site::cached("policy", "fixed").ttl(Duration::from_secs(7));
+        let ttl = Duration::from_secs(7);
+        let unless = Unless { ttl, unless: |_: &u64| true };
+        let negatively = Negatively { ttl: unless, negative: |_: &String| true, error: PhantomData };
+        assert_eq!([fixed(&Unset(&SITE)), fixed(&unless), fixed(&negatively)], [Some(ttl); 3]);
+        assert_eq!(fixed(&|seconds: &u64| Duration::from_secs(*seconds)), None);
+    }
+
+    #[test]
     fn jitter_reaches_both_ends() {
         let ttl = Duration::from_secs(100);
         assert_eq!(jittered(ttl, 0.1, 0), Duration::from_secs(90));

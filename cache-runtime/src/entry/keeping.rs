@@ -92,3 +92,18 @@ impl Clone for Box<dyn Ask> {
         (**self).again()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Unless;
+
+    #[test]
+    fn a_handle_knows_before_there_is_a_value_what_its_entry_knows() {
+        let ttl = Duration::from_secs(7);
+        let fixed = |keeping: Keeping| TimeToLive::<u64>::fixed(&keeping);
+        assert_eq!(fixed(Keeping::new::<u64, _>(ttl)), Some(ttl));
+        assert_eq!(fixed(Keeping::new::<u64, _>(Unless { ttl, unless: |_: &u64| true })), Some(ttl));
+        assert_eq!(fixed(Keeping::new::<u64, _>(|_: &u64| Duration::from_secs(7))), None);
+    }
+}

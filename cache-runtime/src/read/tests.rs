@@ -111,6 +111,62 @@ async fn a_strict_mark_after_the_tokens_were_read_keeps_the_outer_value_from_bei
     assert_eq!(source.outer().await, 2);
 }
 
+#[tokio::test]
+async fn a_fill_ends_its_lease_and_one_that_fails_gives_it_up() {
+    for (fails, released) in [(false, 0), (true, 1)] {
+        let source = Source::new(Pause::Never);
+        source.store.fails.store(fails, Ordering::SeqCst);
+        let load = async { source.version() };
+        assert_eq!(source.cache.entry(&INNER, returns::<u64>().kind()).ttl(LONG).get_or_load(load).await, 1);
+        let _ = source.cache.close(LONG).await;
+        let counts = source.cache.stats().total;
+        assert_eq!((counts.fills, counts.refused), (u64::from(!fails), u64::from(fails)));
+        assert_eq!(source.store.released.load(Ordering::SeqCst), released, "fails: {fails}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_keeps_no_token_costs_a_nested_call_some_looks_and_no_more() {
+    let source = Source::new(Pause::Never);
+    source.store.forgets.store(true, Ordering::SeqCst);
+    assert_eq!(source.clone().outer().await, 1);
+    assert_eq!(source.cache.stats().function("outer").refused, 1, "nothing stands for what it rests on");
+}
+
+#[cfg(feature = "test-util")]
+#[tokio::test]
+async fn what_an_entry_inherited_is_read_with_it_from_the_second_hit_on() {
+    let clock = Clock::system();
+    let local = Arc::new(Local::new(Capacity::default(), clock.clone()));
+    let source = Source::over(Arc::new(crate::testing::Outside(local)), clock, Pause::Never);
+    assert_eq!(source.clone().outer().await, 1);
+    while source.cache.stats().total.fills < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(source.clone().outer().await, 1);
+    let reads = source.store.reads.load(Ordering::SeqCst);
+    for more in 1..=3 {
+        assert_eq!(source.clone().outer().await, 1);
+        assert_eq!(source.store.reads.load(Ordering::SeqCst) - reads, more, "one question for each hit");
+    }
+    assert_eq!(source.cache.stats().total.loads, 2);
+}
+
+#[cfg(feature = "sim")]
+#[tokio::test]
+async fn in_process_a_clock_that_is_set_back_makes_no_entry_last() {
+    let clock = Clock::held();
+    let cache = Cache::builder().clock(clock.clone()).build().unwrap();
+    let read = async |value| {
+        let entry = cache.entry(&INNER, returns::<u64>().kind()).ttl(LONG).jitter(0.0).stale_if_error(60 * LONG);
+        entry.get_or_load(std::future::ready(value)).await
+    };
+    assert_eq!(read(1).await, 1);
+    clock.set_ahead(-3_600_000);
+    clock.advance(LONG);
+    assert_eq!(read(2).await, 2);
+}
+
 /// A number that is read through a cache, and through another entry around that.
 #[derive(Clone)]
 struct Source {
@@ -122,12 +178,20 @@ struct Source {
 impl Source {
     fn new(pause: Pause) -> Self {
         let clock = Clock::system();
+        Self::over(Arc::new(Local::new(Capacity::default(), clock.clone())), clock, pause)
+    }
+
+    fn over(inner: Arc<dyn Store>, clock: Clock, pause: Pause) -> Self {
         let store = Arc::new(Gated {
-            inner: Local::new(Capacity::default(), clock.clone()),
+            inner,
             pause,
             armed: AtomicBool::new(false),
             arrived: Notify::new(),
             go_on: Notify::new(),
+            fails: AtomicBool::new(false),
+            forgets: AtomicBool::new(false),
+            reads: AtomicU64::new(0),
+            released: AtomicU64::new(0),
         });
         let core = Core::new(store.clone(), Arc::new(Threaded::default()), clock, Settings::default());
         Self { cache: Cache::from_core(core), store, version: Arc::new(AtomicU64::new(1)) }
@@ -167,19 +231,26 @@ impl Source {
     }
 }
 
-/// The in-process store, which stops once, when it is armed, in a nested read of the inner key.
+/// A store that stops once, when it is armed, in a nested read of the inner key.
 #[derive(Debug)]
 struct Gated {
-    inner: Local,
+    inner: Arc<dyn Store>,
     pause: Pause,
     armed: AtomicBool,
     arrived: Notify,
     go_on: Notify,
+    /// Whether nothing can be stored.
+    fails: AtomicBool,
+    /// Whether no token is kept.
+    forgets: AtomicBool,
+    reads: AtomicU64,
+    released: AtomicU64,
 }
 
 /// Where it stops.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Pause {
+    Never,
     BeforeAll,
     /// Between the tokens and the entry.
     BeforeTheEntry,
@@ -199,7 +270,11 @@ impl Gated {
         if nested && self.pause == Pause::BeforeAll {
             self.pause().await;
         }
-        let states = self.inner.read(vec![Read { entry: None, registers: read.registers }]).await?.remove(0).states;
+        assert!(self.reads.fetch_add(1, Ordering::SeqCst) < 1000, "it looks without end");
+        let mut states = self.inner.read(vec![Read { entry: None, registers: read.registers }]).await?.remove(0).states;
+        if self.forgets.load(Ordering::SeqCst) {
+            states.fill(crate::token::State::Absent);
+        }
         if nested && self.pause == Pause::BeforeTheEntry {
             self.pause().await;
         }
@@ -237,10 +312,14 @@ impl Store for Gated {
     }
 
     fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
+        self.released.fetch_add(1, Ordering::SeqCst);
         self.inner.release(key, lease)
     }
 
     fn fill(&self, fill: Fill) -> Reply<'_, bool> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Box::pin(std::future::ready(Err(crate::store::StoreError::Away("it is full".to_owned()))));
+        }
         self.inner.fill(fill)
     }
 

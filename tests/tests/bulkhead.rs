@@ -11,6 +11,7 @@ use std::time::Duration;
 use cache_runtime::Builder;
 use cache_runtime::Cache;
 use cache_runtime::Clock;
+use cache_runtime::Delivery;
 use cache_runtime::Error;
 use cache_runtime::Site;
 use cache_runtime::cached;
@@ -134,6 +135,21 @@ async fn a_load_inside_of_a_load_takes_no_second_place() {
         let row = row.clone();
         async move { outer(&row, id).await }
     });
+    soon("none waits for a second place", ended(calls)).await;
+    assert_eq!(cache.stats().total.overloaded, 0);
+}
+
+#[tokio::test]
+async fn nor_does_it_where_there_is_one() {
+    let cache = patient(2).build().unwrap();
+    let row = Row::with_gate(0);
+    let calls = all(&cache, 0..2, |id| {
+        let row = row.clone();
+        async move { outer(&row, id).await }
+    });
+    // Each within the load around it.
+    row.has_loads(2).await;
+    row.gate.add_permits(2);
     ended(calls).await;
 }
 
@@ -318,6 +334,39 @@ async fn who_may_is_given_an_old_value_rather_than_load() {
     row.has_loads(1).await;
     let (value, calls) = scope(cache.clone(), kept(&old, 1)).explain().await;
     assert_eq!((value, calls[0].ending), (1, Ending::Stale(Stale::Overloaded)));
+    row.gate.add_permits(1);
+    ended(held).await;
+}
+
+#[cached(ttl = "1h", key = "known:{id}", tags = ["known"], skip(row), stale_if_error = "1h", even_invalidated)]
+async fn known(row: &Row, id: u64) -> u64 {
+    let _ = id;
+    row.read().await
+}
+
+#[cached(ttl = "1h", key = "rather:{id}", tags = ["known"], skip(row), stale_if_error = "1h", even_invalidated, overload = reject)]
+async fn known_rather_than_fail(row: &Row, id: u64) -> Result<u64, Error> {
+    let _ = id;
+    Ok(row.read().await)
+}
+
+#[tokio::test]
+async fn who_may_is_given_an_invalidated_value_rather_than_fail_and_never_rather_than_load() {
+    let cache = Cache::builder().max_loads(1).load_queue(10, Duration::from_millis(10)).build().unwrap();
+    let old = Row::new();
+    scope(cache.clone(), async { (known(&old, 1).await, known_rather_than_fail(&old, 1).await) }).await.1.unwrap();
+    settled(&cache).await;
+    old.write();
+    assert_eq!(cache.invalidate_tags(["known"]).await, Delivery::Applied);
+    let row = Row::with_gate(0);
+    let held = all(&cache, 0..1, |id| {
+        let row: Arc<Row> = row.clone();
+        async move { read(&row, id).await }
+    });
+    row.has_loads(1).await;
+    let (value, calls) = scope(cache.clone(), known_rather_than_fail(&old, 1)).explain().await;
+    assert_eq!((value.unwrap(), calls[0].ending), (1, Ending::Stale(Stale::Overloaded)));
+    assert_eq!(scope(cache.clone(), known(&old, 1)).await, 2);
     row.gate.add_permits(1);
     ended(held).await;
 }

@@ -33,6 +33,7 @@ use tokio::sync::Notify;
 use tracing::instrument::WithSubscriber;
 
 use crate::common::Row;
+use crate::common::SECRET;
 use crate::common::connected;
 use crate::common::filled;
 use crate::common::traced::Span;
@@ -114,6 +115,12 @@ async fn short(id: u64) -> u64 {
 #[cached(ttl = "5m", key = "large:{size}")]
 async fn large(size: u64) -> String {
     "x".repeat(usize::try_from(size).unwrap())
+}
+
+/// With one tag or two.
+#[cached(ttl = "5m", key = "tagged:{one}:{other}", tags = ["tag:{one}", "tag:{other}"])]
+async fn tagged(one: u64, other: u64) -> u64 {
+    one + other
 }
 
 #[cached(ttl = "5m", key = "odd:{id}")]
@@ -702,6 +709,12 @@ async fn limits_say_so() {
         is(&only(&cache, large(1000)).await, ABSENT, Ending::Loaded, refused(Refusal::TooLarge));
         is(&only(&cache, odd(7)).await, ABSENT, Ending::Loaded, refused(Refusal::NotEncoded));
         assert_eq!((cache.stats().total.unstorable, cache.stats().total.refused), (2, 1));
+        static LARGE: Site = Site::cached("explain", "put_large").key("put_large");
+        let put = || cache.entry(&LARGE, returns::<String>().kind()).ttl(Duration::from_secs(60)).put("x".repeat(1000));
+        is(&only(&cache, put()).await, None, Ending::Put, refused(Refusal::TooLarge));
+        assert_eq!(cache.stats().function("put_large").unstorable, 1);
+        is(&only(&cache, tagged(7, 7)).await, ABSENT, Ending::Loaded, STORED);
+        is(&only(&cache, tagged(7, 8)).await, ABSENT, Ending::Loaded, refused(Refusal::TooManyDependencies));
     }
 }
 
@@ -734,6 +747,27 @@ async fn who_waits_for_another_process_says_so() {
     let call = only(&cache, async { tokio::join!(read(&row, 7), open) }).await;
     is(&call, ABSENT, Ending::Waited, None);
     assert_eq!((cache.stats().total.waited, cache.stats().total.joined), (1, 0));
+    assert_eq!(loading.await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_waited_for_another_process_as_long_as_it_may_says_so() {
+    let server = Server::start();
+    let other = connected(&server).await;
+    let hurried = Cache::builder().url(&server.url()).secret(SECRET).max_wait(Duration::from_millis(100));
+    let cache = hurried.op_timeout(Duration::from_secs(5)).connect().await.unwrap();
+    let row = Row::with_gate(0);
+    let loading = tokio::spawn({
+        let row = row.clone();
+        scope(other, async move { read(&row, 7).await })
+    });
+    row.has_loads(1).await;
+    let open = async {
+        row.has_loads(2).await;
+        row.gate.add_permits(2);
+    };
+    let call = only(&cache, async { tokio::join!(read(&row, 7), open) }).await;
+    is(&call, ABSENT, Ending::Bypassed(Bypass::Late), None);
     assert_eq!(loading.await.unwrap(), 1);
 }
 
@@ -827,6 +861,37 @@ mod unnamed {
     pub async fn share(share: f64) -> u64 {
         share as u64
     }
+
+    #[cached(ttl = "1m", key = "reported:{share:json}", handle = reported_entry)]
+    pub async fn reported(share: f64) -> u64 {
+        share as u64
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_cannot_be_written_is_reported_once() {
+    let traced = Traced::default();
+    let _heard = traced.hear();
+    scope(Cache::memory(), async {
+        unnamed::reported(f64::NAN).await;
+        unnamed::reported(f64::NAN).await;
+        assert_eq!(unnamed::reported_entry(&f64::NAN).get().await, None);
+    })
+    .await;
+    let said = traced.events();
+    assert_eq!(traced.said("such calls pass by the cache"), 1, "{said:?}");
+    assert!(said[0].starts_with("ERROR") && said[0].contains("reported"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_load_around_a_look_that_has_no_name_is_refused() {
+    static AROUND: Site = Site::cached("explain", "around_unnamed").key("around_unnamed");
+    let cache = Cache::memory();
+    let look = async { unnamed::share_entry(&f64::NAN).get().await.unwrap_or(7) };
+    let around = cache.entry(&AROUND, returns::<u64>().kind()).ttl(Duration::from_secs(60));
+    let (_, calls) = scope(cache.clone(), around.get_or_load(look)).explain().await;
+    is(&calls[0], ABSENT, Ending::Loaded, refused(Refusal::Undependable));
+    assert_eq!(calls[1].missed, Some(Miss::Unnamed), "{calls}");
 }
 
 #[tokio::test]

@@ -1,14 +1,22 @@
 //! One installed cache under many runtimes, one after the other and side by side, as `#[tokio::test]` makes them.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use cache_runtime::Cache;
+use cache_runtime::Clock;
 use cache_runtime::cached;
 use cache_runtime::install;
 use cache_runtime::invalidates;
+use cache_runtime::scope;
 use cache_runtime::sim::Server;
 use tokio::runtime::Builder;
 use tokio::runtime::Runtime;
@@ -71,4 +79,35 @@ fn one_installed_cache_serves_many_runtimes() {
     });
     assert!(cache.stats().total.hits > 0);
     assert_eq!(cache.pending(), 0);
+}
+
+#[cached(ttl = "10s", key = "slow:{id}", skip(takes), jitter = 0, stale_if_error = "1m", soft_timeout = "10ms")]
+async fn slow(takes: Duration, id: u64) -> u64 {
+    let began = Instant::now();
+    poll_fn(|_| if began.elapsed() < takes { Poll::Pending } else { Poll::Ready(()) }).await;
+    id + ROW.load(Ordering::SeqCst)
+}
+
+/// Polls `future` until it has ended, outside of any runtime.
+fn without_a_runtime<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return output;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn where_no_load_can_go_on_beside_its_caller_a_slow_one_is_waited_for() {
+    let clock = Clock::held();
+    let cache = Cache::builder().clock(clock.clone()).build().unwrap();
+    let read = |takes, id| without_a_runtime(scope(cache.clone(), slow(takes, id)));
+    read(Duration::ZERO, 7);
+    clock.advance(Duration::from_secs(20));
+    let loads = cache.stats().total.loads;
+    read(Duration::from_millis(200), 7);
+    let counts = cache.stats().total;
+    assert_eq!((counts.loads - loads, counts.stale), (1, 0));
 }

@@ -19,6 +19,7 @@ use cache_runtime::scope;
 use tokio::task::JoinSet;
 
 use crate::common::Row;
+use crate::common::filled;
 use crate::common::settled;
 
 #[cached(ttl = "5m", key = "row:{id}", tags = ["rows", "row:{id}"], skip(row))]
@@ -34,6 +35,12 @@ async fn outer(row: &Row, id: u64) -> u64 {
 #[cached(ttl = "5m", key = "outermost:{id}", skip(row))]
 async fn outermost(row: &Row, id: u64) -> u64 {
     outer(row, id).await
+}
+
+#[cached(ttl = "5m", key = "member:{id}", tags = ["team:{team}"], skip(row, team))]
+async fn member(row: &Row, id: u64, team: u64) -> u64 {
+    let _ = (id, team);
+    row.read().await
 }
 
 #[invalidates(key = "row:{id}")]
@@ -504,9 +511,20 @@ async fn entries_with_too_many_dependencies_are_not_stored(cache: Cache, _: Cach
     assert_eq!((counts.loads, counts.hits, counts.refused), (3, 1, 2));
 }
 
+async fn who_names_other_tags_is_served_nothing_that_they_do_not_invalidate(cache: Cache, _: Cache) {
+    let row = Row::new();
+    member(&row, 7, 1).await;
+    filled(&cache, "member", 1).await;
+    assert_eq!((member(&row, 7, 1).await, row.loads()), (1, 1));
+    let written = row.write();
+    assert_eq!(cache.invalidate_tags(["team:2"]).await, Delivery::Applied);
+    assert_eq!(member(&row, 7, 2).await, written);
+}
+
 on_every_store! {
     callers_at_a_cold_key_share_one_load
     a_stored_value_is_served_to_everybody
+    who_names_other_tags_is_served_nothing_that_they_do_not_invalidate
     a_read_after_a_mutation_sees_it
     an_error_of_a_mutator_invalidates
     a_panic_of_a_mutator_invalidates

@@ -80,6 +80,12 @@ async fn place_and_then<F: Future<Output = Placed>>(row: &Row, cart: u64, then: 
     then.await
 }
 
+#[invalidates(tags = ["row:{cart}", "row:{result}"])]
+async fn place_by_tag_and_then<F: Future<Output = u64>>(row: &Row, cart: u64, then: F) -> u64 {
+    row.write();
+    then.await
+}
+
 #[invalidates(keys = ["row:{cart}", "row:{result.id}"], mode = after, when = |order| order.changed)]
 async fn change(row: &Row, cart: u64, placed: Placed) -> Placed {
     row.write();
@@ -260,6 +266,7 @@ async fn outlived<T: Send + 'static, F>(
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    assert_eq!(cache.invalidate_tags(["rows"]).await, Delivery::Applied);
     let (tell, told) = oneshot::channel();
     let mut running = None;
     let transaction = async {
@@ -284,13 +291,22 @@ async fn stored_as(row: &Row, version: u64) {
 }
 
 async fn a_result_that_comes_after_the_transaction_is_told_of(cache: Cache, _: Cache) {
-    let row = Row::new();
-    let place = async |row: Arc<Row>, told: oneshot::Receiver<u64>| {
+    let by_key = |row: Arc<Row>, told: oneshot::Receiver<u64>| async move {
         place_and_then(&row, 1, async { Ok(order(told.await.unwrap())) }).await.map(drop)
     };
-    outlived(&cache, &row, |row, told| async move { place(row, told).await }, 2).await;
-    until("its own row is invalidated", async || read(&row, 1).await == 3).await;
-    until("the row that the result names is invalidated", async || read(&row, 2).await == 3).await;
+    let by_tag = |row: Arc<Row>, told: oneshot::Receiver<u64>| async move {
+        place_by_tag_and_then(&row, 1, async { told.await.unwrap() }).await
+    };
+    for tags in [false, true] {
+        let row = Row::new();
+        if tags {
+            outlived(&cache, &row, by_tag, 2).await;
+        } else {
+            outlived(&cache, &row, by_key, 2).await;
+        }
+        until("its own row is invalidated", async || read(&row, 1).await == 3).await;
+        until("the row that the result names is invalidated", async || read(&row, 2).await == 3).await;
+    }
 }
 
 async fn one_who_changed_nothing_after_the_transaction_invalidates_nothing(cache: Cache, _: Cache) {

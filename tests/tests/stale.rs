@@ -544,6 +544,16 @@ async fn an_early_refresh_is_one_callers_and_the_others_hit(cache: Cache, clock:
     assert_eq!((early(source.clone(), 1).await, source.row.loads()), (Ok(2), 2));
 }
 
+async fn an_early_refresh_needs_nobody_to_ask_how_the_call_went(cache: Cache, clock: Clock) {
+    let source = loaded_for_a_second(&cache, &clock, |source| early(source, 1)).await;
+    source.row.write();
+    clock.advance(89 * SECOND);
+    assert_eq!(early(source.clone(), 1).await, Ok(1));
+    source.row.has_loads(2).await;
+    settled(&cache).await;
+    assert_eq!((early(source.clone(), 1).await, source.row.loads()), (Ok(2), 2));
+}
+
 async fn an_early_refresh_that_fails_costs_nobody_the_value(cache: Cache, clock: Clock) {
     let source = loaded_for_a_second(&cache, &clock, |source| early(source, 1)).await;
     source.fails(true);
@@ -566,6 +576,7 @@ on_every_store! {
     a_value_that_was_invalidated_is_served_on_failure_only_where_that_is_said
     a_load_that_takes_too_long_goes_on_without_its_caller
     an_early_refresh_is_one_callers_and_the_others_hit
+    an_early_refresh_needs_nobody_to_ask_how_the_call_went
     an_early_refresh_that_fails_costs_nobody_the_value
     a_slow_load_is_waited_for_where_all_there_is_was_invalidated
     what_was_invalidated_is_served_on_failure_for_the_window_of_failures_and_no_longer

@@ -220,6 +220,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_made_of_several_is_written_the_same_in_every_release() {
+        let nothing: Option<u64> = None;
+        for (value, text) in [
+            (&(1, "a b") as &dyn KeyPart, "%5F1%2Ea%20b%2E%2D"),
+            (&Vec::<u64>::new(), "%5F%2D"),
+            (&vec![vec![7], vec![]], "%5F%5F7%2E%2D%2E%5F%2D%2E%2D"),
+            (&nothing, "%7E"),
+            (&Some(nothing), "%7E%7E"),
+            (&Some(7), "7"),
+        ] {
+            assert_eq!(part(value), text);
+        }
+    }
+
+    #[test]
     fn text_of_every_type_is_written_alike() {
         let texts: [&dyn KeyPart; 4] =
             [&"a b", &"a b".to_owned(), &std::borrow::Cow::Borrowed("a b"), &std::sync::Arc::<str>::from("a b")];

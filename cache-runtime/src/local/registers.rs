@@ -382,6 +382,7 @@ mod tests {
         let mut shard = Shard::new(MOST);
         shard.set_lease(&name(0), lease(now.after(LONG)), now);
         shard.end_lease(&name(0));
+        assert_eq!(shard.len(), 0);
         for register in [tag(0), key(0)] {
             shard.mark(&register, mark(), now);
             shard.revoke(&register, Some(mark().id), now);

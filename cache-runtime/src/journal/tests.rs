@@ -84,6 +84,27 @@ async fn who_delivers_tries_at_once_when_woken() {
 }
 
 #[tokio::test]
+async fn what_is_invalidated_again_while_it_is_delivered_is_delivered_again() {
+    let rig = rig();
+    let (journal, now) = (&rig.core().journal, rig.core().clock.now());
+    let invalidate = |numbers: std::ops::Range<usize>| {
+        let tags = numbers.map(|number| Name::new(tag(number).as_bytes())).collect();
+        journal.keep(&Targets { keys: Vec::new(), tags }, now, 8);
+    };
+    invalidate(0..2);
+    let told = journal.next(0, now).unwrap();
+    invalidate(1..3);
+    journal.strike(0, &told.targets, told.last);
+    assert!(!journal.holds([&Register::Tag(Name::new(b"t0"))]));
+    for again in [b"t1", b"t2"] {
+        assert!(journal.holds([&Register::Tag(Name::new(again))]), "the store may have been told before");
+    }
+    let told = journal.next(0, now).unwrap();
+    journal.strike(0, &told.targets, told.last);
+    assert_eq!(journal.len(), 0);
+}
+
+#[tokio::test]
 async fn who_waits_for_all_of_it_waits_for_no_pause() {
     let rig = rig();
     rig.store.answers(Answer::Not);

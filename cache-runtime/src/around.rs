@@ -37,19 +37,14 @@ enum Stage<B> {
 }
 
 impl<B, F: Future, A: FnOnce(B, &F::Output) -> Option<Task>> Around<B, F, A> {
-    pub(crate) fn new(before: Task<Result<B, Error>>, body: F, after: A) -> Self {
-        let within = |_: &B, poll: &mut dyn FnMut()| poll();
+    /// Polls the body by way of `within`, which is given the result of `before`.
+    pub(crate) fn new(before: Task<Result<B, Error>>, body: F, within: fn(&B, &mut dyn FnMut()), after: A) -> Self {
         Self { stage: Stage::Before(before), after: Some(after), within, refused: None, output: None, body }
     }
 
     /// What to end with if `before` fails. It must not fail where there is nothing.
     pub(crate) fn or(self, refused: Option<fn(Error) -> F::Output>) -> Self {
         Self { refused, ..self }
-    }
-
-    /// Polls the body by way of `within`, which is given the result of `before`.
-    pub(crate) fn around(self, within: fn(&B, &mut dyn FnMut())) -> Self {
-        Self { within, ..self }
     }
 }
 

@@ -420,7 +420,7 @@ impl<E> Invalidation<E> {
         );
         let end = |begun: Begun, output: &F::Output| begun.end(ending, output);
         let begin = said.begin(E::READS_NAMES, refused.is_some());
-        Around::new(Box::pin(begin), body, end).around(Begun::within).or(refused)
+        Around::new(Box::pin(begin), body, Begun::within, end).or(refused)
     }
 }
 

@@ -365,6 +365,8 @@ pub(crate) mod fleet;
 pub(crate) mod memcached;
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod model;
+#[cfg(any(test, feature = "redis", feature = "memcached", feature = "test-util"))]
+pub(crate) mod pass_on;
 #[cfg(any(feature = "redis", feature = "memcached"))]
 mod presence;
 #[cfg(all(any(test, feature = "sim"), any(feature = "redis", feature = "memcached")))]

@@ -3,6 +3,7 @@
 #[allow(unused_macros, reason = "these laws have stores of their own")]
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache_runtime::Cache;
@@ -52,6 +53,19 @@ async fn missed(row: &Row, id: u64) -> Option<Miss> {
     calls[0].missed
 }
 
+/// A row that is stored, and not looked for because reads have failed.
+async fn shed(cache: &Cache, faults: &Faults) -> Arc<Row> {
+    let row = Row::new();
+    read(&row, 1).await;
+    settled(cache).await;
+    faults.fail_reads();
+    for _ in 0..5 {
+        read(&row, 1).await;
+    }
+    assert_eq!(missed(&row, 1).await, Some(Miss::Shed));
+    row
+}
+
 #[tokio::test]
 async fn after_a_missed_deadline_calls_load_at_once() {
     let Rig { cache, clock, faults } = rig().await;
@@ -98,14 +112,7 @@ async fn five_failures_in_a_row_open_it_and_one_answer_closes_it() {
 async fn a_store_that_is_healed_is_asked_at_once() {
     let Rig { cache, faults, .. } = rig().await;
     scope(cache.clone(), async {
-        let row = Row::new();
-        read(&row, 1).await;
-        settled(&cache).await;
-        faults.fail_reads();
-        for _ in 0..5 {
-            read(&row, 1).await;
-        }
-        assert_eq!(missed(&row, 1).await, Some(Miss::Shed));
+        let row = shed(&cache, &faults).await;
         faults.heal();
         assert_eq!(missed(&row, 1).await, None, "the test has to wait for it");
     })
@@ -191,14 +198,7 @@ async fn what_holds_fills_back_is_delivered_before_anything_is_read_too() {
 async fn an_invalidation_is_tried_while_reads_are_shed() {
     let Rig { cache, faults, .. } = rig().await;
     scope(cache.clone(), async {
-        let row = Row::new();
-        read(&row, 1).await;
-        settled(&cache).await;
-        faults.fail_reads();
-        for _ in 0..6 {
-            read(&row, 1).await;
-        }
-        assert_eq!(missed(&row, 1).await, Some(Miss::Shed));
+        shed(&cache, &faults).await;
         assert_eq!(cache.invalidate("row:1").await, Delivery::Applied);
     })
     .await;

@@ -30,6 +30,7 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde::Serializer;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tracing::instrument::WithSubscriber;
 
 use crate::common::Row;
@@ -247,14 +248,16 @@ fn has_loaded(call: &Explanation) -> bool {
 
 /// The only call of `work`, of which nothing is said to `tracing` where it spawns tasks.
 async fn only_in_tasks<F: Future>(cache: &Cache, work: F) -> Explanation {
-    let (_, calls) = scope(cache.clone(), work).explain().await;
-    assert_eq!(calls.len(), 1, "{calls}");
-    calls[0].clone()
+    sole(&scope(cache.clone(), work).explain().await.1)
 }
 
 /// The only call of `work`.
 async fn only<F: Future>(cache: &Cache, work: F) -> Explanation {
-    let calls = explained(cache, work).await;
+    sole(&explained(cache, work).await)
+}
+
+#[track_caller]
+fn sole(calls: &Calls) -> Explanation {
     assert_eq!(calls.len(), 1, "{calls}");
     calls[0].clone()
 }
@@ -730,16 +733,22 @@ async fn a_wait_that_is_over_says_so() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_waits_for_another_process_says_so() {
-    let server = Server::start();
-    let (cache, other) = (connected(&server).await, connected(&server).await);
-    let row = Row::with_gate(0);
+/// A load of `other`, which has begun.
+async fn loading(other: Cache, row: &Arc<Row>) -> JoinHandle<u64> {
     let loading = tokio::spawn({
         let row = row.clone();
         scope(other, async move { read(&row, 7).await })
     });
     row.has_loads(1).await;
+    loading
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_another_process_says_so() {
+    let server = Server::start();
+    let (cache, other) = (connected(&server).await, connected(&server).await);
+    let row = Row::with_gate(0);
+    let loading = loading(other, &row).await;
     let open = async {
         until("it has missed", async || cache.stats().function("read").misses == 1).await;
         row.gate.add_permits(1);
@@ -757,11 +766,7 @@ async fn who_has_waited_for_another_process_as_long_as_it_may_says_so() {
     let hurried = Cache::builder().url(&server.url()).secret(SECRET).max_wait(Duration::from_millis(100));
     let cache = hurried.op_timeout(Duration::from_secs(5)).connect().await.unwrap();
     let row = Row::with_gate(0);
-    let loading = tokio::spawn({
-        let row = row.clone();
-        scope(other, async move { read(&row, 7).await })
-    });
-    row.has_loads(1).await;
+    let loading = loading(other, &row).await;
     let open = async {
         row.has_loads(2).await;
         row.gate.add_permits(2);

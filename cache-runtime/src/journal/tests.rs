@@ -1,7 +1,5 @@
 //! Delivering, on a host whose time the test holds.
 
-use std::pin::Pin;
-
 use super::*;
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -14,19 +12,11 @@ use crate::local::Capacity;
 use crate::local::Local;
 use crate::outcome::returns;
 use crate::site::Site;
-use crate::store::Begin;
-use crate::store::Begun;
-use crate::store::Fill;
-use crate::store::Keeps;
-use crate::store::Mark;
 use crate::store::Read;
 use crate::store::Reading;
 use crate::store::Reply;
 use crate::store::Store;
-use crate::store::listing::Gone;
-use crate::store::listing::Page;
-use crate::token::Generation;
-use crate::token::LeaseId;
+use crate::store::pass_on::passes_on;
 use crate::token::MarkId;
 
 /// Longer than any pause.
@@ -52,8 +42,7 @@ impl Rig {
     }
 
     fn defer(&self, numbers: std::ops::Range<usize>) {
-        let tags = numbers.map(|number| Name::new(tag(number).as_bytes())).collect();
-        defer(self.core(), &Targets { keys: Vec::new(), tags }, Duration::ZERO);
+        defer(self.core(), &tags(numbers), Duration::ZERO);
     }
 
     /// How long who delivers wanted to sleep before each attempt since this was last asked, in milliseconds.
@@ -64,6 +53,10 @@ impl Rig {
 
 fn tag(number: usize) -> String {
     format!("t{number}")
+}
+
+fn tags(numbers: std::ops::Range<usize>) -> Targets {
+    Targets { keys: Vec::new(), tags: numbers.map(|number| Name::new(tag(number).as_bytes())).collect() }
 }
 
 #[tokio::test]
@@ -87,13 +80,9 @@ async fn who_delivers_tries_at_once_when_woken() {
 async fn what_is_invalidated_again_while_it_is_delivered_is_delivered_again() {
     let rig = rig();
     let (journal, now) = (&rig.core().journal, rig.core().clock.now());
-    let invalidate = |numbers: std::ops::Range<usize>| {
-        let tags = numbers.map(|number| Name::new(tag(number).as_bytes())).collect();
-        journal.keep(&Targets { keys: Vec::new(), tags }, now, 8);
-    };
-    invalidate(0..2);
+    journal.keep(&tags(0..2), now, 8);
     let told = journal.next(0, now).unwrap();
-    invalidate(1..3);
+    journal.keep(&tags(1..3), now, 8);
     journal.strike(0, &told.targets, told.last);
     assert!(!journal.holds([&Register::Tag(Name::new(b"t0"))]));
     for again in [b"t1", b"t2"] {
@@ -278,13 +267,7 @@ impl Choosy {
 
 #[deny(clippy::missing_trait_methods)]
 impl Store for Choosy {
-    fn keeps(&self) -> Keeps {
-        self.inner.keeps()
-    }
-
-    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.inner.ready()
-    }
+    passes_on!(inner: keeps ready begin renew release fill touch live_on mark lists listed discard);
 
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
         let number = {
@@ -303,50 +286,10 @@ impl Store for Choosy {
         })
     }
 
-    fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
-        self.inner.begin(begin)
-    }
-
-    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
-        self.inner.renew(key, lease, generation, life)
-    }
-
-    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
-        self.inner.release(key, lease)
-    }
-
-    fn fill(&self, fill: Fill) -> Reply<'_, bool> {
-        self.inner.fill(fill)
-    }
-
-    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
-        self.inner.touch(key, life)
-    }
-
-    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
-        self.inner.live_on(registers, life)
-    }
-
-    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
-        self.inner.mark(targets, mark)
-    }
-
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
         match self.answer(&targets) {
             Ok(()) => self.inner.revoke(targets, ended),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
-    }
-
-    fn lists(&self) -> bool {
-        self.inner.lists()
-    }
-
-    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
-        self.inner.listed(tag, from)
-    }
-
-    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
-        self.inner.discard(tag, gone)
     }
 }

@@ -279,8 +279,7 @@ mod tests {
     }
 
     fn token(state: State) -> u64 {
-        let State::Token(Token(token)) = state else { panic!("{state:?}") };
-        u64::try_from(token).unwrap()
+        u64::try_from(state.usable().unwrap().0).unwrap()
     }
 
     /// A shard in which nothing is idle: loads have just begun that captured every token.
@@ -411,11 +410,11 @@ mod tests {
         let now = Moment(0).after(LONG);
         let mut shard = Shard::new(MOST);
         shard.mark(&tag(0), mark(), now);
-        let State::Pending { token: Token(token), .. } = shard.state(&tag(0), now) else { panic!("a mark") };
-        let cell = shard.cell(&tag(0), u64::try_from(token).unwrap(), now).unwrap();
+        let token = token(shard.state(&tag(0), now));
+        let cell = shard.cell(&tag(0), token, now).unwrap();
         let (last, end) = (Moment(now.after(LONG).0 - 1), now.after(LONG));
-        assert!(cell.holds(u64::try_from(token).unwrap(), last) && cell.current(last).is_some());
-        assert!(!cell.holds(u64::try_from(token).unwrap(), end) && cell.current(end).is_none());
+        assert!(cell.holds(token, last) && cell.current(last).is_some());
+        assert!(!cell.holds(token, end) && cell.current(end).is_none());
         shard.set_lease(&name(0), lease(end), now);
         assert!(shard.lease(&name(0), last).is_some() && shard.lease(&name(0), end).is_none());
     }

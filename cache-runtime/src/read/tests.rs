@@ -21,16 +21,12 @@ use crate::outcome::returns;
 use crate::store::Begin;
 use crate::store::Begun;
 use crate::store::Fill;
-use crate::store::Keeps;
-use crate::store::Mark;
 use crate::store::Read;
 use crate::store::Reading;
 use crate::store::Reply;
 use crate::store::Store;
 use crate::store::Targets;
-use crate::store::listing::Gone;
-use crate::store::listing::Page;
-use crate::token::Generation;
+use crate::store::pass_on::passes_on;
 use crate::token::LeaseId;
 use crate::token::MarkId;
 
@@ -285,13 +281,7 @@ impl Gated {
 
 #[deny(clippy::missing_trait_methods)]
 impl Store for Gated {
-    fn keeps(&self) -> Keeps {
-        self.inner.keeps()
-    }
-
-    fn ready(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.inner.ready()
-    }
+    passes_on!(inner: keeps ready begin renew touch live_on mark revoke lists listed discard);
 
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
         Box::pin(async move {
@@ -301,14 +291,6 @@ impl Store for Gated {
             }
             Ok(readings)
         })
-    }
-
-    fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
-        self.inner.begin(begin)
-    }
-
-    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
-        self.inner.renew(key, lease, generation, life)
     }
 
     fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
@@ -321,33 +303,5 @@ impl Store for Gated {
             return Box::pin(std::future::ready(Err(crate::store::StoreError::Away("it is full".to_owned()))));
         }
         self.inner.fill(fill)
-    }
-
-    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
-        self.inner.touch(key, life)
-    }
-
-    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
-        self.inner.live_on(registers, life)
-    }
-
-    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
-        self.inner.mark(targets, mark)
-    }
-
-    fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
-        self.inner.revoke(targets, ended)
-    }
-
-    fn lists(&self) -> bool {
-        self.inner.lists()
-    }
-
-    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
-        self.inner.listed(tag, from)
-    }
-
-    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
-        self.inner.discard(tag, gone)
     }
 }

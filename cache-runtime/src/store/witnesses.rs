@@ -7,7 +7,6 @@
 //! What is asked of the witnesses is asked beside the rest, at the same time, and none of them is needed while the home answers.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -20,7 +19,6 @@ use crate::key::Name;
 use crate::store::Begin;
 use crate::store::Begun;
 use crate::store::Fill;
-use crate::store::Keeps;
 use crate::store::Mark;
 use crate::store::Read;
 use crate::store::Reading;
@@ -28,10 +26,7 @@ use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::Targets;
-use crate::store::listing::Gone;
-use crate::store::listing::Page;
-use crate::token::Generation;
-use crate::token::LeaseId;
+use crate::store::pass_on::passes_on;
 use crate::token::MarkId;
 use crate::token::Register;
 use crate::token::State;
@@ -206,13 +201,7 @@ const MOST_TRIES: usize = 10_000;
 
 #[deny(clippy::missing_trait_methods)]
 impl Store for Witnessed {
-    fn keeps(&self) -> Keeps {
-        self.store.keeps()
-    }
-
-    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.store.ready()
-    }
+    passes_on!(store: keeps ready renew release touch lists listed discard);
 
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
         if reads.iter().any(|read| read.registers.iter().any(Register::is_epoch)) {
@@ -230,21 +219,9 @@ impl Store for Witnessed {
         }
     }
 
-    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
-        self.store.renew(key, lease, generation, life)
-    }
-
-    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
-        self.store.release(key, lease)
-    }
-
     fn fill(&self, fill: Fill) -> Reply<'_, bool> {
         let touch = self.with_witnesses(fill.touch);
         self.store.fill(Fill { touch, ..fill })
-    }
-
-    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
-        self.store.touch(key, life)
     }
 
     fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
@@ -257,18 +234,6 @@ impl Store for Witnessed {
 
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
         Box::pin(self.tell(targets, move |store, targets| store.revoke(targets, ended)))
-    }
-
-    fn lists(&self) -> bool {
-        self.store.lists()
-    }
-
-    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
-        self.store.listed(tag, from)
-    }
-
-    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
-        self.store.discard(tag, gone)
     }
 }
 

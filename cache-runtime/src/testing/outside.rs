@@ -3,7 +3,6 @@
 //! A store in process cannot fail, and the engine relies on that: what it holds there dies with it, so nothing is renewed and nothing has to be short-lived. Where a test makes it fail,
 //! it has to be used as one that can: entries are bytes, leases and marks are short and renewed.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,26 +14,18 @@ use crate::envelope::Stored;
 use crate::key::Name;
 use crate::local::Arriving;
 use crate::local::Local;
-use crate::store::Begin;
-use crate::store::Begun;
 use crate::store::Blob;
 use crate::store::Fill;
 use crate::store::Keeps;
-use crate::store::Mark;
 use crate::store::Read;
 use crate::store::Reading;
 use crate::store::Reply;
 use crate::store::Store;
 use crate::store::StoreError;
-use crate::store::Targets;
 use crate::store::listing::Glimpse;
-use crate::store::listing::Gone;
 use crate::store::listing::HEAD;
 use crate::store::listing::Page;
-use crate::token::Generation;
-use crate::token::LeaseId;
-use crate::token::MarkId;
-use crate::token::Register;
+use crate::store::pass_on::passes_on;
 
 /// Keeps bytes in the in-process store, with the tokens of their entries, so that these are known for as long as the entries are there.
 #[derive(Debug)]
@@ -105,60 +96,22 @@ fn unknown() -> Header {
 
 #[deny(clippy::missing_trait_methods)]
 impl Store for Outside {
+    passes_on!(0: ready begin renew release touch live_on mark revoke lists discard);
+
     fn keeps(&self) -> Keeps {
         Keeps::Bytes
-    }
-
-    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.0.ready()
     }
 
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
         Box::pin(self.read_bytes(reads))
     }
 
-    fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
-        self.0.begin(begin)
-    }
-
-    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
-        self.0.renew(key, lease, generation, life)
-    }
-
-    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
-        self.0.release(key, lease)
-    }
-
     fn fill(&self, fill: Fill) -> Reply<'_, bool> {
         Box::pin(self.fill_bytes(fill))
     }
 
-    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
-        self.0.touch(key, life)
-    }
-
-    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
-        self.0.live_on(registers, life)
-    }
-
-    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
-        self.0.mark(targets, mark)
-    }
-
-    fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
-        self.0.revoke(targets, ended)
-    }
-
-    fn lists(&self) -> bool {
-        self.0.lists()
-    }
-
     fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
         Box::pin(self.listed_bytes(tag, from))
-    }
-
-    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
-        self.0.discard(tag, gone)
     }
 }
 

@@ -35,8 +35,10 @@ pub(crate) struct Span {
     pub(crate) name: &'static str,
     /// The span that it is in.
     pub(crate) parent: Option<usize>,
-    fields: BTreeMap<&'static str, String>,
+    fields: Fields,
 }
+
+type Fields = BTreeMap<&'static str, String>;
 
 impl Span {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
@@ -75,6 +77,13 @@ impl Traced {
     }
 }
 
+/// What puts into `fields` what it is shown.
+fn noted(fields: &mut Fields) -> impl FnMut(&Field, &dyn Debug) {
+    |field, value| {
+        fields.insert(field.name(), format!("{value:?}").trim_matches('"').to_owned());
+    }
+}
+
 fn at(id: &Id) -> usize {
     usize::try_from(id.into_u64()).unwrap() - 1
 }
@@ -89,18 +98,14 @@ impl Subscriber for Traced {
         let entered = said.entered.get(&std::thread::current().id()).and_then(|entered| entered.last().copied());
         let parent = if span.is_contextual() { entered } else { span.parent().map(at) };
         let mut fields = BTreeMap::new();
-        span.record(&mut |field: &Field, value: &dyn Debug| {
-            fields.insert(field.name(), format!("{value:?}").trim_matches('"').to_owned());
-        });
+        span.record(&mut noted(&mut fields));
         said.spans.push(Span { name: span.metadata().name(), parent, fields });
         Id::from_u64(said.spans.len() as u64)
     }
 
     fn record(&self, id: &Id, values: &Record<'_>) {
         let fields = &mut self.0.lock().unwrap().spans[at(id)].fields;
-        values.record(&mut |field: &Field, value: &dyn Debug| {
-            fields.insert(field.name(), format!("{value:?}").trim_matches('"').to_owned());
-        });
+        values.record(&mut noted(fields));
     }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}

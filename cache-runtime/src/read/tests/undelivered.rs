@@ -123,13 +123,7 @@ impl Deaf {
 
 #[deny(clippy::missing_trait_methods)]
 impl Store for Deaf {
-    fn keeps(&self) -> Keeps {
-        self.inner.keeps()
-    }
-
-    fn ready(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.inner.ready()
-    }
+    passes_on!(inner: keeps ready renew release fill touch live_on mark lists listed discard);
 
     fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
         if !self.slow.swap(false, Ordering::SeqCst) {
@@ -148,46 +142,10 @@ impl Store for Deaf {
         self.inner.begin(begin)
     }
 
-    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
-        self.inner.renew(key, lease, generation, life)
-    }
-
-    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
-        self.inner.release(key, lease)
-    }
-
-    fn fill(&self, fill: Fill) -> Reply<'_, bool> {
-        self.inner.fill(fill)
-    }
-
-    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
-        self.inner.touch(key, life)
-    }
-
-    fn live_on(&self, registers: Vec<Register>, life: Duration) -> Reply<'_, ()> {
-        self.inner.live_on(registers, life)
-    }
-
-    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
-        self.inner.mark(targets, mark)
-    }
-
     fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
         if self.hears.load(Ordering::SeqCst) {
             return self.inner.revoke(targets, ended);
         }
         Box::pin(std::future::ready(Err(crate::store::StoreError::Away("it is deaf".to_owned()))))
-    }
-
-    fn lists(&self) -> bool {
-        self.inner.lists()
-    }
-
-    fn listed(&self, tag: Name, from: Option<u64>) -> Reply<'_, Page> {
-        self.inner.listed(tag, from)
-    }
-
-    fn discard(&self, tag: Name, gone: Vec<Gone>) -> Reply<'_, u64> {
-        self.inner.discard(tag, gone)
     }
 }

@@ -5,6 +5,8 @@ use crate::clock::Clock;
 use crate::local::Capacity;
 use crate::local::Local;
 use crate::store::Blob;
+use crate::store::pass_on::passes_on;
+use crate::token::LeaseId;
 
 #[test]
 fn witnesses_are_apart_from_the_epoch_and_from_each_other_as_far_as_there_are_places() {
@@ -77,46 +79,16 @@ struct Listening {
 }
 
 impl Store for Listening {
-    fn keeps(&self) -> Keeps {
-        self.inner.keeps()
-    }
-
-    fn read(&self, reads: Vec<Read>) -> Reply<'_, Vec<Reading>> {
-        self.inner.read(reads)
-    }
-
-    fn begin(&self, begin: Begin) -> Reply<'_, Begun> {
-        self.inner.begin(begin)
-    }
-
-    fn renew(&self, key: Name, lease: LeaseId, generation: Generation, life: Duration) -> Reply<'_, bool> {
-        self.inner.renew(key, lease, generation, life)
-    }
-
-    fn release(&self, key: Name, lease: LeaseId) -> Reply<'_, ()> {
-        self.inner.release(key, lease)
-    }
+    passes_on!(inner: keeps read begin renew release touch mark revoke);
 
     fn fill(&self, fill: Fill) -> Reply<'_, bool> {
         lock(&self.live_on).push(fill.touch);
         Box::pin(std::future::ready(Ok(true)))
     }
 
-    fn touch(&self, key: Name, life: Duration) -> Reply<'_, ()> {
-        self.inner.touch(key, life)
-    }
-
     fn live_on(&self, registers: Vec<Register>, _: Duration) -> Reply<'_, ()> {
         lock(&self.live_on).push(registers);
         Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn mark(&self, targets: Targets, mark: Mark) -> Reply<'_, ()> {
-        self.inner.mark(targets, mark)
-    }
-
-    fn revoke(&self, targets: Targets, ended: Option<MarkId>) -> Reply<'_, ()> {
-        self.inner.revoke(targets, ended)
     }
 
     fn lists(&self) -> bool {
